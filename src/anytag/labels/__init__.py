@@ -1,0 +1,1 @@
+"""Label sets: names, synonyms, thresholds, translations. Needs no torch."""
