@@ -1,0 +1,46 @@
+"""The tagging network: image encoder, label queries, tagging decoder.
+
+Source: RAM (arXiv 2306.03514), figure 3, without the captioning branch.
+
+Shapes: B images, S image side, N image tokens, T tags, E text width, D width.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from anytag.models.config import TaggerConfig
+from anytag.models.decoder import LabelState, TaggingDecoder
+from anytag.models.encoder import ImageEncoder
+from anytag.models.layers import init_bert_
+from anytag.models.queries import LabelQueries
+
+
+class TaggingNetwork(nn.Module):
+    """Images and text embeddings to logits.
+
+    Example:
+        >>> import torch
+        >>> from anytag.models.config import nano
+        >>> network = TaggingNetwork(nano(image_size=64)).eval()
+        >>> labels = network.prepare(torch.randn(5, 128))
+        >>> network(torch.randn(2, 3, 64, 64), labels).shape
+        torch.Size([2, 5])
+    """
+
+    def __init__(self, config: TaggerConfig, backbone: nn.Module | None = None) -> None:
+        super().__init__()
+        self.encoder = ImageEncoder(config.encoder, backbone)
+        self.queries = LabelQueries(config.text_width, config.decoder.hidden)
+        self.decoder = TaggingDecoder(config.decoder, self.encoder.token_width)
+        for part in (self.encoder.projection, self.queries, self.decoder):
+            init_bert_(part)
+
+    def prepare(self, text_embeddings: Tensor) -> LabelState:
+        """Text embeddings [T, E] -> the label state, computed once per label set."""
+        return self.decoder.prepare(self.queries(text_embeddings))
+
+    def forward(self, images: Tensor, labels: LabelState) -> Tensor:
+        """Normalised images [B, 3, S, S] -> logits [B, T]."""
+        logits: Tensor = self.decoder(labels, self.encoder(images))
+        return logits
