@@ -1,0 +1,1 @@
+"""Model directories and checkpoints: a network and its labels on disk."""

@@ -1,0 +1,215 @@
+"""Model directories: a network, its labels and their text embeddings on disk.
+
+config.json                     format, name, network sizes, thresholds for new tags
+model.safetensors               weights of `anytag.models.tagging.TaggingNetwork`
+labels.json                     `anytag.labels.labelset.LabelSet`
+label_embeddings.safetensors    "label_embeddings" [T, E]
+text_encoder/                   so that open vocabulary works offline
+selected_tags.csv               the tag list in the form other taggers' tools read
+README.md                       model card
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+from torch import Tensor
+
+from anytag.config import from_plain, to_plain
+from anytag.errors import ConfigError, ModelError
+from anytag.files import atomic_write
+from anytag.labels.labelset import LabelSet
+from anytag.models.config import TaggerConfig
+from anytag.models.tagging import TaggingNetwork
+
+FORMAT = 1
+#: models that are part of the package
+EMBEDDED = ("nano",)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelCard:
+    """``config.json``."""
+
+    format: int
+    name: str
+    #: e.g. "nano-v0"; part of every result, so that results of other weights are recognised
+    version: str
+    network: TaggerConfig
+    #: threshold of tags that are not in labels.json
+    open_threshold: float
+    #: kind of text encoder in text_encoder/; "static" is the one that needs numpy alone
+    text_encoder: str
+
+    def __post_init__(self) -> None:
+        if self.format != FORMAT:
+            raise ConfigError(
+                f"format {self.format} is not known to this version of anytag (it reads "
+                f"format {FORMAT}); update anytag"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadedModel:
+    """A model directory in memory; the network is in eval mode, float32, on the CPU."""
+
+    path: Path
+    card: ModelCard
+    network: TaggingNetwork
+    labels: LabelSet
+    #: float32 [T, E]
+    label_embeddings: Tensor
+
+
+def find_model(model: str | Path) -> Path:
+    """The directory of an embedded model's name, a path, or a hub id ("org/name[@revision]").
+
+    A hub model is downloaded once into huggingface_hub's cache (``HF_HOME``, ``HF_HUB_OFFLINE``
+    and ``HF_ENDPOINT`` are respected).
+
+    Raises:
+        ModelError: there is no such model
+    """
+    if str(model) in EMBEDDED:
+        return Path(str(files("anytag") / "assets" / str(model)))
+    path = Path(model)
+    if path.is_dir():
+        return path
+    if path.exists():
+        raise ModelError(f"{path}: is a file; expected a model directory")
+    name = str(model)
+    if name.count("/") != 1 or name.startswith((".", "/", "~")):
+        raise ModelError(
+            f"no model {name!r}: expected one of {', '.join(EMBEDDED)}, a model directory, "
+            "or a hub id such as org/name"
+        )
+    return _download(name)
+
+
+def _download(name: str) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    repository, _, revision = name.partition("@")
+    wanted = ["*.json", "*.safetensors", "*.csv", "*.txt", "README.md", "text_encoder/*"]
+    try:
+        return Path(snapshot_download(repository, revision=revision or None, allow_patterns=wanted))
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+        raise ModelError(f"model {name!r} could not be downloaded: {error}") from error
+
+
+def load_directory(path: Path) -> LoadedModel:
+    """Read a model directory.
+
+    Raises:
+        ModelError: a file is missing or damaged, or sizes do not fit together
+        LabelError: labels.json is wrong
+    """
+    card = _read_card(path / "config.json")
+    network = TaggingNetwork(card.network)
+    state = _read_tensors(path / "model.safetensors")
+    expected = network.state_dict()
+    missing = sorted(expected.keys() - state.keys())
+    unknown = sorted(state.keys() - expected.keys())
+    if missing or unknown:
+        raise ModelError(
+            f"{path / 'model.safetensors'}: {len(missing)} weights missing "
+            f"({', '.join(missing[:3])}), {len(unknown)} not known ({', '.join(unknown[:3])})"
+        )
+    for key, value in expected.items():
+        if state[key].shape != value.shape:
+            raise ModelError(
+                f"{path / 'model.safetensors'}: {key} has shape {tuple(state[key].shape)}, "
+                f"config.json says {tuple(value.shape)}"
+            )
+    network.load_state_dict({key: value.float() for key, value in state.items()})
+    labels = LabelSet.load(path / "labels.json")
+    embeddings = _read_tensors(path / "label_embeddings.safetensors").get("label_embeddings")
+    if embeddings is None or embeddings.shape != (len(labels), card.network.text_width):
+        found = None if embeddings is None else tuple(embeddings.shape)
+        raise ModelError(
+            f"{path / 'label_embeddings.safetensors'}: expected 'label_embeddings' of shape "
+            f"{(len(labels), card.network.text_width)} for {len(labels)} labels, found {found}"
+        )
+    if not torch.any(embeddings != 0, dim=1).all():
+        raise ModelError(f"{path}: some label embeddings are all zeros; compute them anew")
+    return LoadedModel(
+        path=path,
+        card=card,
+        network=network.eval(),
+        labels=labels,
+        label_embeddings=embeddings.float(),
+    )
+
+
+def save_directory(
+    path: Path,
+    card: ModelCard,
+    network: TaggingNetwork,
+    labels: LabelSet,
+    label_embeddings: Tensor,
+    dtype: torch.dtype = torch.float16,
+) -> None:
+    """Write everything but text_encoder/ and README.md; each file is written atomically.
+
+    Args:
+        path: the directory, made if need be
+        card: contents of config.json
+        network: weights to store
+        labels: T labels
+        label_embeddings: [T, E]
+        dtype: floating type on disk
+    """
+    path.mkdir(parents=True, exist_ok=True)
+    weights = {key: value.to(dtype).contiguous() for key, value in network.state_dict().items()}
+    contents = {
+        "config.json": json.dumps(to_plain(card), indent=2).encode() + b"\n",
+        "model.safetensors": save(weights),
+        "labels.json": labels.to_json().encode(),
+        "label_embeddings.safetensors": save(
+            {"label_embeddings": label_embeddings.to(dtype).contiguous()}
+        ),
+        "selected_tags.csv": _selected_tags(labels).encode(),
+    }
+    for name, data in contents.items():
+        with atomic_write(path / name) as file:
+            file.write(data)
+
+
+def _selected_tags(labels: LabelSet) -> str:
+    """tag_id,name,category,count as WD14 tools read it; count is unknown here and stays 0."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["tag_id", "name", "category", "count"])
+    writer.writerows([label.id, label.name, label.kind or "", 0] for label in labels)
+    return text.getvalue()
+
+
+def _read_card(path: Path) -> ModelCard:
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ModelError(f"{path.parent}: no config.json; not a model directory") from error
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{path}: cannot be read ({error})") from error
+    try:
+        return from_plain(ModelCard, values)
+    except ConfigError as error:
+        raise ModelError(f"{path}: {error}") from error
+
+
+def _read_tensors(path: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(path)
+    except FileNotFoundError as error:
+        raise ModelError(f"{path}: missing from the model directory") from error
+    except (OSError, SafetensorError) as error:
+        raise ModelError(f"{path}: damaged or no safetensors file ({error})") from error

@@ -1,0 +1,78 @@
+"""A tiny real model directory, written in the real formats, for every test that needs a model."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.numpy import save_file
+from torch import nn
+
+from anytag.checkpoints.directory import ModelCard, save_directory
+from anytag.inference.static_text import StaticTextEncoder
+from anytag.labels.labelset import Label, LabelSet
+from anytag.models.config import DecoderConfig, EncoderConfig, TaggerConfig
+from anytag.models.tagging import TaggingNetwork
+
+TEXT_WIDTH = 16
+WORDS = ["cat", "dog", "tree", "animal", "red panda", "of", "beach", "tabby"]
+
+
+def write_text_encoder(folder: Path) -> None:
+    """Random rows in the files of `anytag.inference.static_text`."""
+    folder.mkdir(parents=True)
+    random = np.random.default_rng(0)
+    tensors = {}
+    pieces = [*"abcdefghijklmnopqrstuvwxyz", *("##" + c for c in "abcdefghijklmnopqrstuvwxyz")]
+    for part, names in (("vocabulary", WORDS), ("pieces", pieces)):
+        tensors[f"{part}.values"] = random.integers(-127, 128, (len(names), TEXT_WIDTH), np.int8)
+        tensors[f"{part}.scales"] = np.full(len(names), 0.001, np.float32)
+        tensors[f"{part}.weights"] = np.ones(len(names), np.float16)
+        (folder / f"{part}.txt").write_text("\n".join(names) + "\n")
+    save_file(tensors, folder / "encoder.safetensors")
+    config = {"format": 1, "dim": TEXT_WIDTH, "head_weight": 1.5, "unknown_weight": 1.0}
+    (folder / "config.json").write_text(json.dumps(config))
+
+
+def write_model(folder: Path) -> Path:
+    """A model directory with random weights and five labels."""
+    config = TaggerConfig(
+        encoder=EncoderConfig(backbone="mobilenet_v2", image_size=64, token_width=24),
+        decoder=DecoderConfig(hidden=32, num_layers=2, num_heads=4, ffn=48),
+        text_width=TEXT_WIDTH,
+    )
+    torch.manual_seed(0)
+    network = TaggingNetwork(config)
+    for part in (network.queries, network.decoder):  # so that scores differ from tag to tag
+        for parameter in part.parameters():
+            nn.init.normal_(parameter, std=0.4)
+    labels = LabelSet(
+        [
+            Label(id=0, name="cat", threshold=0.3, kind="object", parents=("animal",)),
+            Label(id=1, name="dog", synonyms=("puppy",), translations={"de": "Hund"}),
+            Label(id=2, name="tree", threshold=1.0),
+            Label(id=3, name="animal", threshold=0.0),
+            Label(id=4, name="beach", kind="scene"),
+        ]
+    )
+    write_text_encoder(folder / "text_encoder")
+    embeddings = StaticTextEncoder.load(folder / "text_encoder").encode(labels.names)
+    card = ModelCard(
+        format=1,
+        name="tiny",
+        version="tiny-1",
+        network=config,
+        open_threshold=0.4,
+        text_encoder="static",
+    )
+    save_directory(folder, card, network, labels, torch.from_numpy(embeddings), torch.float32)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Path of a tiny model directory; tests copy it before they change it."""
+    return write_model(tmp_path_factory.mktemp("models") / "tiny")
