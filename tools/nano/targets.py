@@ -1,0 +1,175 @@
+"""What a photo teaches about each tag: targets and weights from the teacher and from people.
+
+For every view and tag there is a target in [0, 1] and a weight:
+ - the teacher's probability of the tag (summed over its ImageNet classes, for the whole picture
+   or the best window), weight 1, where the tag has ImageNet classes;
+ - 1 where a person named the tag or something more special, weight `HUMAN`;
+ - 1 where two captions of the photo mention it; nothing is said by one mention alone;
+ - 0 where the source names all its categories exhaustively and not this one, weight 1;
+ - 0 with a small weight for everything else, unless the tag is so common that it goes unsaid.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from captions import caption_tags
+
+Floats = npt.NDArray[np.float32]
+
+HUMAN = 2.0
+#: a single-label source seldom shows another of its categories
+OTHER_CATEGORY = 0.5
+UNSAID = 0.1
+#: five captions mention most of what is striking, not all
+NOT_CAPTIONED = 0.3
+#: captioned photos that a tag known from captions alone must have
+LEAST_PHOTOS = 25
+#: a window's verdict counts less than the whole picture's
+WINDOW = 0.8
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """The training tags: those that ship and one for each ImageNet class."""
+
+    names: list[str]
+    #: texts of each tag, its name first
+    texts: list[list[str]]
+    #: [1000, T], 1 where a class implies the tag
+    class_tags: Floats
+    #: rows of tags that captions are searched for
+    captionable: list[dict[str, Any]]
+    #: names of more general tags, by name
+    parents: dict[str, list[str]]
+    #: source -> its category -> tags
+    category_tags: dict[str, dict[str, list[str]]]
+    #: tags which are often visible and seldom named
+    common: set[str]
+
+    def index(self) -> dict[str, int]:
+        """Position by name."""
+        return {name: position for position, name in enumerate(self.names)}
+
+
+def mentions(row: dict[str, Any], tags: Sequence[dict[str, Any]]) -> Counter[str]:
+    """How many captions of a photo mention each tag."""
+    return Counter(name for text in row.get("captions", ()) for name in caption_tags(text, tags))
+
+
+def read_vocabulary(
+    labels: Path, common: Path, captioned: Iterable[dict[str, Any]]
+) -> tuple[Vocabulary, list[dict[str, Any]]]:
+    """The training vocabulary and the rows of the tags that ship.
+
+    Args:
+        labels: output folder of build_labels.py
+        common: list of tags that often go unsaid
+        captioned: annotations of photos with captions; they decide which candidates are learned
+    """
+    tags = json.loads((labels / "tags.json").read_text())
+    candidates = json.loads((labels / "candidate_tags.json").read_text())
+    classes = json.loads((labels / "classes.json").read_text())
+    own_class = {entry["tags"][0] for entry in classes}
+    # "tank" or "crane" in a caption is seldom the ImageNet class; "dog" and "beach" are safe.
+    captionable = [tag for tag in tags if tag["name"] not in own_class] + candidates
+    support = Counter(
+        name
+        for row in captioned
+        for name, count in mentions(row, captionable).items()
+        if count >= 2
+    )
+    taken = {text.lower() for tag in tags for text in (tag["name"], *tag["synonyms"])}
+    tags += [
+        tag
+        for tag in candidates
+        if support[tag["name"]] >= LEAST_PHOTOS and tag["name"].lower() not in taken
+    ]
+    names = [tag["name"] for tag in tags]
+    texts = {tag["name"]: [tag["name"], *tag["synonyms"]] for tag in tags}
+    known = {text.lower() for entries in texts.values() for text in entries}
+    # Each class keeps a query of its own, so that fine names can be told apart.
+    for entry in classes:
+        own = entry["lemmas"][0].replace("_", " ").lower()
+        if own not in known:
+            known.add(own)
+            names.append(own)
+            texts[own] = [own]
+            entry["tags"] = [*entry["tags"], own]
+    position = {name: i for i, name in enumerate(names)}
+    class_tags = np.zeros((1000, len(names)), np.float32)
+    for entry in classes:
+        for name in entry["tags"]:
+            class_tags[entry["index"], position[name]] = 1
+    words = Vocabulary(
+        names=names,
+        texts=[texts[name] for name in names],
+        class_tags=class_tags,
+        captionable=[tag for tag in captionable if tag["name"] in position],
+        parents={tag["name"]: list(tag.get("parents", [])) for tag in tags},
+        category_tags=json.loads((labels / "name_map.json").read_text()),
+        common={line.strip() for line in common.read_text().splitlines() if line.strip()},
+    )
+    return words, tags
+
+
+def human_tags(source: str, row: dict[str, Any], words: Vocabulary) -> set[str]:
+    """The tags that people gave this photo, with their parents."""
+    labels: Sequence[str] = row.get("labels") or ([row["label"]] if "label" in row else [])
+    found = {name for name, count in mentions(row, words.captionable).items() if count >= 2}
+    for label in labels:
+        found.update(words.category_tags.get(source, {}).get(label, [label]))
+    for name in list(found):
+        found.update(words.parents.get(name, []))
+    return found
+
+
+@dataclass(frozen=True)
+class Supervision:
+    """Human side of one source: sparse, expanded per batch."""
+
+    positives: list[npt.NDArray[np.int64]]
+    #: tags that are neither present nor absent: named by one caption only
+    unsure: list[npt.NDArray[np.int64]]
+    #: [T] weight of an absent tag for photos of this source
+    absent: Floats
+
+
+def supervise(
+    source: str, rows: Sequence[dict[str, Any]], categories: Sequence[str], words: Vocabulary
+) -> Supervision:
+    """Positives of each photo, and how much an unnamed tag counts as absent."""
+    known = words.index()
+
+    def positions(names: Iterable[str]) -> npt.NDArray[np.int64]:
+        return np.array(sorted({known[name] for name in names if name in known}), np.int64)
+
+    positives = [positions(human_tags(source, row, words)) for row in rows]
+    unsure = [positions(mentions(row, words.captionable)) for row in rows]
+    absent = np.full(len(words.names), UNSAID, np.float32)
+    captioned = any(row.get("captions") for row in rows)
+    if captioned:
+        absent[positions(tag["name"] for tag in words.captionable)] = NOT_CAPTIONED
+    absent[positions(words.common)] = NOT_CAPTIONED / 2 if captioned else 0.0
+    has_classes = words.class_tags.any(0)
+    absent[has_classes] = 0.0  # the teacher speaks for these
+    exhaustive = bool(rows) and bool(rows[0].get("exhaustive"))
+    for category in categories:
+        for name in words.category_tags.get(source, {}).get(category, [category])[:1]:
+            if name in known:
+                absent[known[name]] = 1.0 if exhaustive else OTHER_CATEGORY
+    return Supervision(positives, unsure, absent)
+
+
+def teacher_targets(predictions: Floats, class_tags: Floats) -> Floats:
+    """Class probabilities [B, 10, 1000] -> tag targets [B, T]."""
+    tags = np.clip(predictions @ class_tags, 0.0, 1.0)
+    target: Floats = np.maximum(tags[:, 0], WINDOW * tags[:, 1:].max(1))
+    return target

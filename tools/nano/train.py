@@ -1,0 +1,287 @@
+"""Step 2 of training nano: cached features -> a RAM-type tagger.
+
+Trains the upper part of MobileNetV2, the projection, the label queries and the tagging decoder
+on a random part of the vocabulary in each step (labels do not interact, so this is unbiased).
+
+Run:  python tools/nano/train.py --features DIR --labels DIR --photos DIR... --text DIR
+          --weights F.safetensors --out nano.pt --minutes 60
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from anytag.inference.static_text import StaticTextEncoder
+from features import NUM_FROZEN, Teacher
+from targets import HUMAN, Supervision, Vocabulary, read_vocabulary, supervise, teacher_targets
+from torch import Tensor
+
+from anytag.models.config import TaggerConfig, nano
+from anytag.models.tagging import TaggingNetwork
+
+BATCH = 64
+TAGS_PER_STEP = 160
+LR_HEAD, LR_BACKBONE = 1e-3, 1e-4
+FOCUS = 1.0
+
+
+@dataclass(frozen=True)
+class Source:
+    """Cached photos of one tar."""
+
+    name: str
+    middle: npt.NDArray[np.float16]
+    teacher: npt.NDArray[np.float16]
+    views: int
+    supervision: Supervision
+    #: photo numbers for training; one in twenty is kept for validation
+    train: npt.NDArray[np.int64]
+    held_out: npt.NDArray[np.int64]
+
+
+def load_sources(features: Path, photos: list[Path], words: Vocabulary) -> list[Source]:
+    """Every cached source, memory-mapped."""
+    sources = []
+    for index in sorted(features.glob("*.json")):
+        meta = json.loads(index.read_text())
+        rows: list[dict[str, Any]] = meta["rows"]
+        name = rows[0].get("source", index.stem)  # a held-out tar shares its source's categories
+        lists = [p / f"{name}.categories.txt" for p in photos]
+        found = next((p for p in lists if p.exists()), None)
+        categories = [c.strip() for c in found.read_text().splitlines()] if found else []
+        numbers = np.arange(len(rows))
+        held = numbers % 20 == 7
+        sources.append(
+            Source(
+                name=index.stem,
+                middle=np.load(index.with_suffix(".middle.npy"), mmap_mode="r"),
+                teacher=np.load(index.with_suffix(".teacher.npy"), mmap_mode="r"),
+                views=meta["views"],
+                supervision=supervise(name, rows, categories, words),
+                train=numbers[~held],
+                held_out=numbers[held],
+            )
+        )
+        print(f"{index.stem}: {len(rows)} photos")
+    return sources
+
+
+@dataclass
+class Batch:
+    """Middle features [B, 96, G, G]; target and weight [B, T]."""
+
+    middle: Tensor
+    target: Tensor
+    weight: Tensor
+
+
+def gather(picked: list[tuple[Source, int, int]], words: Vocabulary) -> Batch:
+    """Assemble (source, photo, view) triples."""
+    middle = np.stack([s.middle[photo * s.views + view] for s, photo, view in picked])
+    probabilities = np.stack([s.teacher[photo * s.views + view] for s, photo, view in picked])
+    target = teacher_targets(probabilities.astype(np.float32), words.class_tags)
+    weight = np.broadcast_to(words.class_tags.any(0), target.shape).astype(np.float32)
+    for row, (source, photo, _) in enumerate(picked):
+        said = source.supervision
+        weight[row] = np.maximum(weight[row], said.absent)
+        target[row][said.absent >= 1.0] = 0.0
+        weight[row, said.unsure[photo]] = 0.0
+        positives = said.positives[photo]
+        target[row, positives] = 1.0
+        weight[row, positives] = HUMAN
+    return Batch(torch.from_numpy(middle), torch.from_numpy(target), torch.from_numpy(weight))
+
+
+def batches(
+    sources: list[Source], words: Vocabulary, rng: np.random.Generator, boost: dict[str, float]
+) -> Iterator[Batch]:
+    """Endless shuffled batches over all sources; ``boost`` repeats or thins a source."""
+    while True:
+        order: list[tuple[Source, int, int]] = []
+        for source in sources:
+            share = boost.get(source.name, 1.0)
+            copies = np.repeat(source.train, math.ceil(share))
+            if share < 1:
+                copies = rng.permutation(copies)[: int(len(copies) * share)]
+            order += [(source, int(p), int(rng.integers(source.views))) for p in copies]
+        shuffled = [order[i] for i in rng.permutation(len(order))]
+        for start in range(0, len(shuffled) - BATCH + 1, BATCH):
+            yield gather(shuffled[start : start + BATCH], words)
+
+
+def pick_tags(batch: Batch, rng: np.random.Generator) -> npt.NDArray[np.int64]:
+    """The tags of one step: those most present in the batch, and random others."""
+    presence = (batch.target * (batch.weight > 0)).sum(0).numpy()
+    score = np.where(presence > 0.15, rng.random(len(presence)), -1.0)
+    present = np.argsort(-score)[: TAGS_PER_STEP * 2 // 3]
+    present = present[score[present] >= 0]
+    rest = np.setdiff1d(np.arange(len(presence)), present)
+    return np.concatenate([present, rng.choice(rest, TAGS_PER_STEP - len(present), False)])
+
+
+def focal_bce(logits: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+    """Binary cross-entropy weighted by |p - target|: the soft-target form of the focal loss."""
+    loss = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
+    focus = (logits.sigmoid() - target).abs().detach() ** FOCUS
+    return (loss * focus * weight).sum() / len(logits)
+
+
+class TextTable:
+    """Embeddings of every tag's texts; in training a synonym is drawn now and then."""
+
+    def __init__(self, words: Vocabulary, encoder: StaticTextEncoder) -> None:
+        flat = [text for texts in words.texts for text in texts]
+        self.rows = torch.from_numpy(encoder.encode(flat))
+        self.counts = np.array([len(texts) for texts in words.texts])
+        self.starts = np.concatenate([[0], np.cumsum(self.counts)[:-1]])
+
+    def draw(self, tags: npt.NDArray[np.int64], rng: np.random.Generator) -> Tensor:
+        """[T, E]: the name mostly, else a synonym; with noise against memorising."""
+        other = (rng.random(len(tags)) * self.counts[tags]).astype(np.int64)
+        other[rng.random(len(tags)) < 0.7] = 0
+        rows = self.rows[self.starts[tags] + other]
+        return F.normalize(rows + 0.02 * torch.randn_like(rows), dim=-1)
+
+    def names(self) -> Tensor:
+        """[T, E] of the names alone."""
+        return self.rows[self.starts]
+
+
+def top_of(network: TaggingNetwork, middle: Tensor) -> Tensor:
+    """Middle features -> projected tokens, through the trainable part of the encoder."""
+    backbone = network.encoder.backbone
+    top = backbone.head(backbone.blocks[NUM_FROZEN:](middle))  # type: ignore[operator,index,union-attr]
+    return network.encoder.project(top.flatten(2).mT)
+
+
+def validate(
+    network: TaggingNetwork, sources: list[Source], words: Vocabulary, text: Tensor
+) -> str:
+    """Mean average precision on held-out photos of each source, over its human-named tags."""
+    network.eval()
+    parts = []
+    with torch.inference_mode(), torch.autocast("cpu", dtype=torch.bfloat16):
+        labels = network.prepare(text)
+        for source in sources:
+            held = source.held_out[:160]
+            logits, truth = [], []
+            for start in range(0, len(held), 32):
+                batch = gather([(source, int(p), 0) for p in held[start : start + 32]], words)
+                middle = batch.middle.contiguous(memory_format=torch.channels_last)
+                logits.append(network.decoder(labels, top_of(network, middle)).float())
+                truth.append((batch.target == 1) & (batch.weight == HUMAN))
+            if logits:
+                parts.append(f"{source.name} {mean_ap(torch.cat(logits), torch.cat(truth)):.1f}")
+    network.train()
+    return ", ".join(parts)
+
+
+def mean_ap(scores: Tensor, truth: Tensor) -> float:
+    """Percent, over tags with a positive."""
+    order = scores.argsort(0, descending=True)
+    hits = truth.gather(0, order).float()
+    precision = hits.cumsum(0) / torch.arange(1, len(hits) + 1)[:, None]
+    ap = (precision * hits).sum(0) / hits.sum(0).clamp(min=1)
+    return float(100 * ap[hits.sum(0) > 0].mean())
+
+
+def build(weights: Path, config: TaggerConfig) -> TaggingNetwork:
+    """A fresh network on the ImageNet backbone; its lower part is frozen."""
+    network = TaggingNetwork(config)
+    network.encoder.backbone.load_state_dict(Teacher(weights).network.state_dict())
+    for parameter in network.encoder.backbone.parameters():
+        parameter.requires_grad = False
+    for part in (network.encoder.backbone.blocks[NUM_FROZEN:], network.encoder.backbone.head):  # type: ignore[index,union-attr]
+        for parameter in part.parameters():
+            parameter.requires_grad = True
+    return network.to(memory_format=torch.channels_last)
+
+
+def main() -> None:
+    """Parse arguments, train for the given time, write the weights (float32 state dict)."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    for name in ("features", "labels", "text", "weights", "out"):
+        parser.add_argument(f"--{name}", type=Path, required=True)
+    parser.add_argument("--photos", type=Path, nargs="+", required=True)
+    parser.add_argument("--minutes", type=float, default=60)
+    parser.add_argument("--boost", nargs="*", default=[], help="NAME=FACTOR of a source")
+    parser.add_argument("--start", type=Path, help="weights to go on from")
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    torch.manual_seed(arguments.seed)
+    rng = np.random.default_rng(arguments.seed)
+    annotations = [json.loads(p.read_text())["rows"] for p in arguments.features.glob("*.json")]
+    words, tags = read_vocabulary(
+        arguments.labels,
+        Path(__file__).with_name("common_tags.txt"),
+        [row for rows in annotations for row in rows if row.get("captions")],
+    )
+    arguments.out.with_suffix(".tags.json").write_text(json.dumps(tags))
+    print(f"{len(tags)} tags, {len(words.names)} training queries")
+    table = TextTable(words, StaticTextEncoder.load(arguments.text))
+    sources = load_sources(arguments.features, arguments.photos, words)
+    network = build(arguments.weights, nano())
+    if arguments.start:
+        network.load_state_dict(torch.load(arguments.start, weights_only=True))
+    backbone = [p for p in network.encoder.backbone.parameters() if p.requires_grad]
+    own = {id(p) for p in network.encoder.backbone.parameters()}
+    head = [p for p in network.parameters() if id(p) not in own]
+    optimizer = torch.optim.AdamW(
+        [{"params": head, "lr": LR_HEAD}, {"params": backbone, "lr": LR_BACKBONE}],
+        weight_decay=0.02,
+        betas=(0.9, 0.98),
+    )
+    peaks = [group["lr"] for group in optimizer.param_groups]
+    average = {k: v.detach().clone() for k, v in network.state_dict().items()}
+    boost = {k: float(v) for k, v in (entry.split("=") for entry in arguments.boost)}
+    start, mean_loss = time.monotonic(), 0.0
+    network.train()
+    for step, batch in enumerate(batches(sources, words, rng, boost), start=1):
+        done = (time.monotonic() - start) / (60 * arguments.minutes)
+        if done >= 1:
+            break
+        factor = min(1.0, step / 200) * (0.5 + 0.5 * math.cos(math.pi * done))
+        for group, peak in zip(optimizer.param_groups, peaks, strict=True):
+            group["lr"] = peak * factor
+        asked = pick_tags(batch, rng)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            middle = batch.middle.float().contiguous(memory_format=torch.channels_last)
+            tokens = top_of(network, middle)
+            logits = network.decoder(network.prepare(table.draw(asked, rng)), tokens)
+        loss = focal_bce(logits.float(), batch.target[:, asked], batch.weight[:, asked])
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(network.parameters(), 2.0)
+        optimizer.step()
+        mean_loss += (loss.item() - mean_loss) / min(step, 50)
+        decay = min(0.998, (step + 1) / (step + 20))
+        with torch.no_grad():
+            for key, value in network.state_dict().items():
+                average[key].lerp_(value, 1 - decay)
+        if step % 50 == 0:
+            rate = step * BATCH / (time.monotonic() - start)
+            print(f"{done:6.1%} step {step} loss {mean_loss:.3f} {rate:.0f} img/s", flush=True)
+        if step % 500 == 0:
+            torch.save(average, arguments.out)
+            current = {k: v.clone() for k, v in network.state_dict().items()}
+            network.load_state_dict(average)
+            print(validate(network, sources, words, table.names()), flush=True)
+            network.load_state_dict(current)
+    network.load_state_dict(average)
+    torch.save(average, arguments.out)
+    print(validate(network, sources, words, table.names()))
+
+
+if __name__ == "__main__":
+    main()
