@@ -245,3 +245,11 @@ def test_wrong_sizes_are_refused(changes: dict[str, Any], message: str) -> None:
 def test_wrong_image_size_is_refused() -> None:
     with pytest.raises(ModelError, match=r"built for images \[B, 3, 64, 64\]"):
         Swin(small())(torch.zeros(1, 3, 96, 96))
+
+
+def test_export_keeps_the_batch_free() -> None:
+    model, images = Swin(small()).eval(), torch.randn(2, 3, 64, 64)
+    with torch.no_grad():
+        batch = torch.export.Dim("batch", min=1, max=64)
+        program = torch.export.export(model, (images,), dynamic_shapes=({0: batch},))
+        torch.testing.assert_close(program.module()(images[:1]), model(images[:1]))

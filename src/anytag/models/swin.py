@@ -183,7 +183,7 @@ class SwinBlock(nn.Module):
         return output
 
     def _attend(self, tokens: Tensor) -> Tensor:
-        grid = tokens.reshape(len(tokens), self.resolution, self.resolution, -1)
+        grid = tokens.reshape(tokens.shape[0], self.resolution, self.resolution, -1)
         if self.shift:
             grid = grid.roll((-self.shift, -self.shift), (1, 2))
         grid = join_windows(self.attn(partition_windows(grid, self.window)), self.window)
