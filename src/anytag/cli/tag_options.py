@@ -1,0 +1,101 @@
+"""The options of ``anytag tag`` as one value, checked before anything heavy is imported."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from anytag.cli.options import XmpNaming
+from anytag.data.discover import UrlItem, read_list
+from anytag.errors import UsageError
+from anytag.files import display_path
+from anytag.inference.writers import Format
+
+
+@dataclass(frozen=True, kw_only=True)
+class TagOptions:
+    """The options of ``anytag tag``, by the names of its parameters.
+
+    Raises:
+        UsageError: they do not fit together
+    """
+
+    paths: list[str] | None
+    from_file: str | None
+    recursive: bool
+    tags: Path | None
+    tag: list[str] | None
+    extend_tags: Path | None
+    exclude: list[str] | None
+    always: list[str] | None
+    threshold: str | None
+    thresholds: Path | None
+    top_k: int | None
+    lang: str | None
+    form: Format | None
+    out: Path | None
+    resume: bool
+    overwrite: bool
+    caption_txt: bool
+    quiet: bool
+    embed: bool
+    dry_run: bool
+    xmp_naming: XmpNaming
+    model: str
+    device: str
+    dtype: str
+    batch_size: int
+    workers: int | None
+
+    def __post_init__(self) -> None:
+        xmp = self.form is Format.XMP
+        wrong = {
+            "no input: name images, folders or URLs, or use --from-file": not self.paths
+            and not self.from_file,
+            "standard input can be read only once": self.num_stdin > 1,
+            "--resume and --overwrite exclude each other": self.resume and self.overwrite,
+            "--resume needs the file of the interrupted run: -o OUT": self.resume
+            and self.out is None,
+            "--threshold and --thresholds exclude each other": self.threshold is not None
+            and self.thresholds is not None,
+            "--embed, --dry-run and --xmp-naming need --format xmp": not xmp
+            and (self.embed or self.dry_run or self.xmp_naming is not XmpNaming.AUTO),
+            "--format parquet needs a file: -o OUT": self.form is Format.PARQUET
+            and self.out is None,
+            f"-o {self.out}: is a folder": self.out is not None and self.out.is_dir(),
+            f"-o {self.out}: its folder does not exist": self.out is not None
+            and not self.out.parent.is_dir(),
+        }
+        for message, is_wrong in wrong.items():
+            if is_wrong:
+                raise UsageError(message)
+
+    @property
+    def num_stdin(self) -> int:
+        """How often standard input is asked for; then the inputs can be read only once."""
+        return (self.paths or []).count("-") + (self.from_file == "-")
+
+    def inputs(self) -> Sequence[str] | Iterator[str | Path | UrlItem]:
+        """What to look for images in; anew at each call, but for standard input."""
+        if not self.from_file and "-" not in (self.paths or []):
+            return self.paths or []
+        return self._read_inputs()
+
+    def _read_inputs(self) -> Iterator[str | Path | UrlItem]:
+        for path in self.paths or []:
+            if path == "-":
+                yield from read_list(sys.stdin.buffer)
+            else:
+                yield path
+        if self.from_file == "-":
+            yield from read_list(sys.stdin.buffer)
+        elif self.from_file:
+            try:
+                with Path(self.from_file).open("rb") as file:
+                    yield from read_list(file)
+            except OSError as error:
+                raise UsageError(
+                    f"--from-file {display_path(self.from_file)}: cannot be read ({error.strerror})"
+                ) from error

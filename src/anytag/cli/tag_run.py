@@ -1,0 +1,273 @@
+"""What ``anytag tag`` does; apart from its options, because this imports the heavy parts."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+import typer
+from rich.console import Console
+
+from anytag.cli.interrupts import interrupts_wait
+from anytag.cli.progress import progress_bar
+from anytag.cli.tag_options import TagOptions
+from anytag.data.discover import InputProblem, Item, UrlItem, find_images, path_text
+from anytag.data.images import LoadedImage
+from anytag.errors import ImageError, LabelError, MetadataError, OutputError, UsageError
+from anytag.files import display_path
+from anytag.inference.results import TagResult
+from anytag.inference.selection import TagSelector
+from anytag.inference.stream import item_error, stream
+from anytag.inference.tagger import CPU_CHUNK, Tagger
+from anytag.inference.writers import Format, make_writer
+from anytag.inference.writers.output import FileOutput, Mode, StreamOutput, WholeWrites
+from anytag.inference.writers.sidecars import CaptionFiles, Sidecar, XmpFiles
+from anytag.inference.writers.table import TerminalWriter
+from anytag.inference.xmp import Naming, SidecarChange
+from anytag.labels.labelset import read_tag_list, read_thresholds
+
+#: failures that the summary shows
+NUM_SHOWN_ERRORS = 3
+#: an image is decoded in some milliseconds: more threads only cost memory
+MAX_WORKERS = 16
+
+
+def run(options: TagOptions) -> int:
+    """Tag everything; the exit code."""
+    tagger = _make_tagger(options)
+    select = _make_selector(options, tagger)
+    run = _Run(options, tagger)
+    try:
+        with interrupts_wait():
+            run.output = _open_output(options, tagger)
+        run.tag_all(select, run.output)
+        with interrupts_wait():
+            run.output.finish()
+    except BaseException as error:
+        if run.output is not None:
+            run.output.interrupt()
+        if isinstance(error, KeyboardInterrupt | OutputError):
+            run.summarize(interrupted=True)
+        raise
+    run.summarize()
+    return 1 if run.num_failed or any(run.output.done.values()) else 0
+
+
+class _Run:
+    """One run and its counts."""
+
+    def __init__(self, options: TagOptions, tagger: Tagger) -> None:
+        self.output: FileOutput | StreamOutput | None = None
+        self.num_tagged = 0
+        self.num_failed = 0
+        self._options = options
+        self._tagger = tagger
+        self._first_errors: list[str] = []
+
+    def tag_all(self, select: TagSelector, output: FileOutput | StreamOutput) -> None:
+        """Tag what is not done yet."""
+        options, tagger, done = self._options, self._tagger, output.done
+        sidecars = _make_sidecars(options, done)
+        on_cpu = tagger.device.type == "cpu"
+        scored = stream(
+            (item for item in self._find() if path_text(item) not in done),
+            load=partial(_load, tagger),
+            score=tagger.score,
+            batch_size=options.batch_size,
+            workers=options.workers or min(os.cpu_count() or 1, MAX_WORKERS),
+            pad_to=(CPU_CHUNK if on_cpu else options.batch_size) if options.out else 1,
+        )
+        count = None if options.num_stdin else lambda: sum(1 for _ in self._find()) - len(done)
+        with (
+            closing(scored),
+            progress_bar(shown=self._bar_is_shown(), count=count) as advance,
+        ):
+            for one in scored:
+                result = one.result(path_text(one.item), tagger.model_name, select)
+                with interrupts_wait():
+                    result = _write_beside(sidecars, one.item, result)
+                    output.write(result)
+                    self._count(result)
+                advance(failed=result.error is not None)
+
+    def summarize(self, *, interrupted: bool = False) -> None:
+        """The last lines on standard error."""
+        if self._options.quiet:
+            return
+        console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+        earlier = len(self.output.done) if self.output is not None else 0
+        what = "would be tagged" if self._options.dry_run else "tagged"
+        console.print(
+            f"{self.num_tagged:,} {what}, {self.num_failed:,} failed"
+            + (f", {earlier:,} done earlier" if earlier else "")
+        )
+        for message in self._first_errors:
+            console.print(f"  {message}")
+        if self.num_failed > len(self._first_errors):
+            console.print(f"  and {self.num_failed - len(self._first_errors):,} more")
+        if interrupted and isinstance(self.output, FileOutput):
+            console.print("not finished; run the same command with --resume to go on")
+
+    def _find(self) -> Iterator[Item]:
+        return find_images(self._options.inputs(), recursive=self._options.recursive)
+
+    def _bar_is_shown(self) -> bool:
+        # Results that scroll by on the same terminal are progress enough.
+        free = self._options.out is not None or not sys.stdout.isatty()
+        return free and sys.stderr.isatty() and not self._options.quiet
+
+    def _count(self, result: TagResult) -> None:
+        if result.error is None:
+            self.num_tagged += 1
+            return
+        self.num_failed += 1
+        if len(self._first_errors) < NUM_SHOWN_ERRORS:
+            self._first_errors.append(result.error.message)
+
+
+def _load(tagger: Tagger, item: Item) -> LoadedImage:
+    if isinstance(item, InputProblem):
+        raise ImageError(item.kind, item.message)
+    return tagger.load(item.url if isinstance(item, UrlItem) else item)
+
+
+def _write_beside(sidecars: list[Sidecar], item: Item, result: TagResult) -> TagResult:
+    if result.error is not None:
+        return result
+    try:
+        for sidecar in sidecars:
+            if not isinstance(item, Path):
+                raise MetadataError(f"{path_text(item)}: nothing can be written beside a URL")
+            sidecar(item, result)
+    except MetadataError as error:
+        return replace(result, tags=(), error=item_error(error))
+    return result
+
+
+def _make_tagger(options: TagOptions) -> Tagger:
+    """The model with the tags and thresholds that are asked for."""
+    try:
+        names = list(options.tag or [])
+        if options.tags is not None:
+            names += read_tag_list(options.tags)
+        extra = [] if options.extend_tags is None else read_tag_list(options.extend_tags)
+        tagger = Tagger.from_pretrained(options.model, device=options.device, dtype=options.dtype)
+        if names:
+            tagger = tagger.with_tags(names)
+        if extra:
+            tagger = tagger.with_tags(extra, extend=True)
+        if options.thresholds is not None:
+            tagger = tagger.with_labels(read_thresholds(options.thresholds, tagger.labels))
+    except LabelError as error:
+        raise UsageError(str(error)) from error
+    return tagger
+
+
+def _make_selector(options: TagOptions, tagger: Tagger) -> TagSelector:
+    for name in _names(options.exclude):
+        if tagger.labels.find(name) is None and not options.quiet:
+            typer.echo(f"note: --exclude: the model has no tag {name!r}", err=True)
+    try:
+        return TagSelector(
+            tagger.labels,
+            threshold=_threshold(options),
+            top_k=options.top_k,
+            exclude=_names(options.exclude),
+            always=_names(options.always),
+            language=options.lang,
+        )
+    except LabelError as error:
+        raise UsageError(str(error)) from error
+
+
+def _threshold(options: TagOptions) -> float | Literal["auto"] | None:
+    if options.threshold == "auto" or options.thresholds is not None:
+        return "auto"
+    if options.threshold is None:
+        return None
+    try:
+        return float(options.threshold)
+    except ValueError as error:
+        raise UsageError(
+            f"--threshold {options.threshold}: expected auto or a number in 0 to 1"
+        ) from error
+
+
+def _names(values: list[str] | None) -> list[str]:
+    """Names from options that take a file of names, or names with commas between them."""
+    names = []
+    for value in values or []:
+        try:
+            names += read_tag_list(Path(value)) if Path(value).is_file() else value.split(",")
+        except LabelError as error:
+            raise UsageError(str(error)) from error
+    return [name.strip() for name in names if name.strip()]
+
+
+def _open_output(options: TagOptions, tagger: Tagger) -> FileOutput | StreamOutput:
+    form, labels, out = options.form, tagger.labels, options.out
+    if form is Format.XMP:  # the sidecars are the output; this is their record
+        form = Format.TABLE if out is None else Format.JSONL
+    if out is None:
+        if form in (None, Format.TABLE) and sys.stdout.isatty():
+            return StreamOutput(TerminalWriter(Console(highlight=False)))
+        raw = io.FileIO(sys.stdout.fileno(), "w", closefd=False)
+        sink = WholeWrites(raw, "standard output")
+        return StreamOutput(make_writer(form or Format.TABLE, sink, labels, language=options.lang))
+    form = form or Format.of_file(out)
+    if out.exists() and not out.is_file():  # a pipe or device
+        sink = WholeWrites(io.FileIO(out, "w"), display_path(out))
+        return StreamOutput(make_writer(form, sink, labels, language=options.lang))
+    mode: Mode = "resume" if options.resume else "overwrite" if options.overwrite else "new"
+    return FileOutput(
+        out, form, labels, language=options.lang, settings=_settings(options, tagger), mode=mode
+    )
+
+
+def _settings(options: TagOptions, tagger: Tagger) -> dict[str, object]:
+    """All that changes a record or a file beside an image."""
+    xmp = {
+        "embed": options.embed,
+        "dry_run": options.dry_run,
+        "naming": options.xmp_naming.value,
+    }
+    return {
+        "model": tagger.model_name,
+        "tags (SHA-256)": hashlib.sha256(tagger.labels.to_json().encode()).hexdigest(),
+        "threshold": _threshold(options),
+        "top_k": options.top_k,
+        "exclude": sorted(_names(options.exclude)),
+        "always": _names(options.always),
+        "lang": options.lang,
+        "caption_txt": options.caption_txt,
+        "xmp": xmp if options.form is Format.XMP else None,
+    }
+
+
+def _make_sidecars(options: TagOptions, done: Mapping[str, bool]) -> list[Sidecar]:
+    sidecars: list[Sidecar] = []
+    if options.caption_txt:
+        earlier = (path for path, failed in done.items() if not failed)
+        sidecars.append(CaptionFiles(overwrite=options.overwrite, earlier=earlier))
+    if options.form is Format.XMP:
+        report = _show_changes if options.dry_run else lambda changes: None
+        naming: Naming = options.xmp_naming.value
+        sidecars.append(
+            XmpFiles(report, naming=naming, embed=options.embed, dry_run=options.dry_run)
+        )
+    return sidecars
+
+
+def _show_changes(changes: list[SidecarChange]) -> None:
+    for change in changes:
+        typer.echo(display_path(change.path))
+        for line in change.lines():
+            typer.echo(f"  {line}")
