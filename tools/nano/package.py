@@ -37,7 +37,11 @@ FALSE_ALARMS = 0.002
 
 
 def held_out_scores(
-    network: TaggingNetwork, folders: list[Path], photos: list[Path], words: Vocabulary, text: Floats
+    network: TaggingNetwork,
+    folders: list[Path],
+    photos: list[Path],
+    words: Vocabulary,
+    text: Floats,
 ) -> tuple[Floats, Floats, Floats]:
     """Scores, targets and weights [N, T] of photos that were not trained on."""
     parts: list[list[Floats]] = [[], [], []]

@@ -22,17 +22,17 @@ import numpy as np
 import numpy.typing as npt
 import torch
 import torch.nn.functional as F
-from anytag.inference.static_text import StaticTextEncoder
 from features import NUM_FROZEN, Teacher
 from targets import HUMAN, Supervision, Vocabulary, read_vocabulary, supervise, teacher_targets
 from torch import Tensor
 
+from anytag.inference.static_text import StaticTextEncoder
 from anytag.models.config import TaggerConfig, nano
 from anytag.models.tagging import TaggingNetwork
 
 BATCH = 64
 TAGS_PER_STEP = 160
-LR_HEAD, LR_BACKBONE = 1e-3, 1e-4
+LR_HEAD, LR_BACKBONE = 1e-3, 3e-4
 FOCUS = 1.0
 
 
@@ -158,11 +158,16 @@ class TextTable:
         return self.rows[self.starts]
 
 
-def top_of(network: TaggingNetwork, middle: Tensor) -> Tensor:
-    """Middle features -> projected tokens, through the trainable part of the encoder."""
+def top_features(network: TaggingNetwork, middle: Tensor) -> Tensor:
+    """Middle features [B, 96, G, G] -> backbone tokens [B, N, 1280]."""
     backbone = network.encoder.backbone
     top = backbone.head(backbone.blocks[NUM_FROZEN:](middle))  # type: ignore[operator,index,union-attr]
-    return network.encoder.project(top.flatten(2).mT)
+    return top.flatten(2).mT
+
+
+def top_of(network: TaggingNetwork, middle: Tensor) -> Tensor:
+    """Middle features [B, 96, G, G] -> projected tokens [B, 1+N, D]."""
+    return network.encoder.project(top_features(network, middle))
 
 
 def validate(
@@ -196,16 +201,49 @@ def mean_ap(scores: Tensor, truth: Tensor) -> float:
     return float(100 * ap[hits.sum(0) > 0].mean())
 
 
-def build(weights: Path, config: TaggerConfig) -> TaggingNetwork:
-    """A fresh network on the ImageNet backbone; its lower part is frozen."""
+def build(weights: Path, config: TaggerConfig, middle: Tensor) -> TaggingNetwork:
+    """A fresh network on the ImageNet backbone.
+
+    Two things make it learn in an hour what takes long from BERT's small random numbers: the
+    projection starts with the directions in which the classifier's classes differ most, and label
+    queries start at the size of what attention adds to them.
+
+    Args:
+        weights: ImageNet weights with the classifier
+        config: sizes
+        middle: some middle features [B, 96, G, G], for the scale of the projection
+    """
+    teacher = Teacher(weights)
     network = TaggingNetwork(config)
-    network.encoder.backbone.load_state_dict(Teacher(weights).network.state_dict())
+    network.encoder.backbone.load_state_dict(teacher.network.state_dict())
+    projection = network.encoder.projection
+    with torch.no_grad():
+        for name, parameter in [
+            *network.queries.named_parameters(),
+            *network.decoder.named_parameters(),
+        ]:
+            if parameter.ndim == 2 and "logit" not in name:
+                torch.nn.init.normal_(parameter, std=parameter.shape[1] ** -0.5)
+        torch.nn.init.normal_(network.queries.projection.weight, std=1.0)
+        classes = teacher.classifier.weight[1:]
+        directions = torch.linalg.svd(classes - classes.mean(0), full_matrices=False)[2]
+        directions = directions[: projection.weight.shape[0]]
+        tokens = top_features(network, middle).flatten(0, 1)
+        scale = ((tokens - tokens.mean(0)) @ directions.T).std()
+        projection.weight.copy_(directions / scale)
+        projection.bias.copy_(-(projection.weight @ tokens.mean(0)))
+        network.decoder.logit.bias.fill_(-3.0)  # few tags are present
     for parameter in network.encoder.backbone.parameters():
         parameter.requires_grad = False
-    for part in (network.encoder.backbone.blocks[NUM_FROZEN:], network.encoder.backbone.head):  # type: ignore[index,union-attr]
-        for parameter in part.parameters():
-            parameter.requires_grad = True
     return network.to(memory_format=torch.channels_last)
+
+
+def set_trainable(network: TaggingNetwork, trainable: bool) -> None:
+    """Freeze or release the upper part of the backbone; the lower part stays frozen."""
+    backbone = network.encoder.backbone
+    for part in (backbone.blocks[NUM_FROZEN:], backbone.head):  # type: ignore[index,union-attr]
+        for parameter in part.parameters():
+            parameter.requires_grad = trainable
 
 
 def main() -> None:
@@ -216,6 +254,7 @@ def main() -> None:
     parser.add_argument("--photos", type=Path, nargs="+", required=True)
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--boost", nargs="*", default=[], help="NAME=FACTOR of a source")
+    parser.add_argument("--frozen", type=float, default=0.65, help="share of the time")
     parser.add_argument("--start", type=Path, help="weights to go on from")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
@@ -231,10 +270,15 @@ def main() -> None:
     print(f"{len(tags)} tags, {len(words.names)} training queries")
     table = TextTable(words, StaticTextEncoder.load(arguments.text))
     sources = load_sources(arguments.features, arguments.photos, words)
-    network = build(arguments.weights, nano())
+    stream = batches(
+        sources, words, rng, {k: float(v) for k, v in (b.split("=") for b in arguments.boost)}
+    )
+    network = build(arguments.weights, nano(), next(stream).middle.float())
     if arguments.start:
         network.load_state_dict(torch.load(arguments.start, weights_only=True))
+    set_trainable(network, True)
     backbone = [p for p in network.encoder.backbone.parameters() if p.requires_grad]
+    set_trainable(network, False)
     own = {id(p) for p in network.encoder.backbone.parameters()}
     head = [p for p in network.parameters() if id(p) not in own]
     optimizer = torch.optim.AdamW(
@@ -244,20 +288,23 @@ def main() -> None:
     )
     peaks = [group["lr"] for group in optimizer.param_groups]
     average = {k: v.detach().clone() for k, v in network.state_dict().items()}
-    boost = {k: float(v) for k, v in (entry.split("=") for entry in arguments.boost)}
     start, mean_loss = time.monotonic(), 0.0
     network.train()
-    for step, batch in enumerate(batches(sources, words, rng, boost), start=1):
+    for step, batch in enumerate(stream, start=1):
         done = (time.monotonic() - start) / (60 * arguments.minutes)
         if done >= 1:
             break
+        tuned = done >= arguments.frozen
+        set_trainable(network, tuned)
         factor = min(1.0, step / 200) * (0.5 + 0.5 * math.cos(math.pi * done))
         for group, peak in zip(optimizer.param_groups, peaks, strict=True):
             group["lr"] = peak * factor
         asked = pick_tags(batch, rng)
         with torch.autocast("cpu", dtype=torch.bfloat16):
             middle = batch.middle.float().contiguous(memory_format=torch.channels_last)
-            tokens = top_of(network, middle)
+            with torch.set_grad_enabled(tuned):
+                features = top_features(network, middle)
+            tokens = network.encoder.project(features)
             logits = network.decoder(network.prepare(table.draw(asked, rng)), tokens)
         loss = focal_bce(logits.float(), batch.target[:, asked], batch.weight[:, asked])
         optimizer.zero_grad(set_to_none=True)

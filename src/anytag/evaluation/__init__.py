@@ -1,0 +1,1 @@
+"""Metrics and benchmark sets: arrays in, result objects out."""
