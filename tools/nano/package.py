@@ -1,8 +1,7 @@
 """Step 3 of making nano: weights -> calibrated model directory.
 
-Thresholds come from photos kept out of training: for each tag with enough positives the one with
-the best F0.5 (a wrong keyword annoys more than a missing one), pulled towards the threshold that
-is best over all tags; the latter alone for rare tags.
+Thresholds come from photos kept out of training: the one with the best F1 for each tag, pulled
+towards the one that is best over all tags where a tag has few such photos.
 
 Run:  python tools/nano/package.py --checkpoint nano.pt --features DIR... --labels DIR --photos DIR
           --text DIR --out src/anytag/assets/nano --version nano-v0
@@ -65,24 +64,21 @@ def held_out_scores(
     return scores, target, weight
 
 
-def f_half(scores: Floats, truth: npt.NDArray[np.bool_], use: npt.NDArray[np.bool_]) -> Floats:
-    """F0.5 at every threshold of `GRID`, [G] or [G, T] for scores [N] or [N, T]."""
+def f1_curve(scores: Floats, truth: npt.NDArray[np.bool_], use: npt.NDArray[np.bool_]) -> Floats:
+    """F1 at every threshold of `GRID`, [G] or [G, T] for scores [N] or [N, T]."""
     rows = []
     for threshold in GRID:
         fired = (scores >= threshold) & use
         hits = (fired & truth).sum(0)
-        precision = hits / np.maximum(fired.sum(0), 1)
-        recall = hits / np.maximum((truth & use).sum(0), 1)
-        total = 0.25 * precision + recall
-        rows.append(1.25 * precision * recall / np.maximum(total, 1e-9))
+        rows.append(2 * hits / np.maximum(fired.sum(0) + (truth & use).sum(0), 1))
     return np.array(rows, np.float32)
 
 
 def calibrate(scores: Floats, target: Floats, weight: Floats) -> tuple[Floats, float, float]:
     """Threshold of each tag [T], the common one, and the one for unknown tags."""
     use, truth = weight >= 0.3, target >= 0.5
-    common = float(GRID[f_half(scores.ravel(), truth.ravel(), use.ravel()).argmax()])
-    best = GRID[f_half(scores, truth, use).argmax(0)]
+    common = float(GRID[f1_curve(scores.ravel(), truth.ravel(), use.ravel()).argmax()])
+    best = GRID[f1_curve(scores, truth, use).argmax(0)]
     count = (truth & use).sum(0)
     thresholds = (count * best + PRIOR * common) / (count + PRIOR)
     absent = scores[use & (target < 0.1)]

@@ -24,12 +24,15 @@ from captions import caption_tags
 
 Floats = npt.NDArray[np.float32]
 
-HUMAN = 2.0
+HUMAN = 1.5
 #: a single-label source seldom shows another of its categories
-OTHER_CATEGORY = 0.5
-UNSAID = 0.1
+OTHER_CATEGORY = 0.7
+#: low weights of absence raise a tag's scores everywhere, so these are not lower than they must be
+UNSAID = 0.5
 #: five captions mention most of what is striking, not all
-NOT_CAPTIONED = 0.3
+NOT_CAPTIONED = 0.6
+#: what is often there and seldom named, in a photo without captions
+COMMON = 0.1
 #: captioned photos that a tag known from captions alone must have
 LEAST_PHOTOS = 25
 #: a window's verdict counts less than the whole picture's
@@ -45,6 +48,8 @@ class Vocabulary:
     texts: list[list[str]]
     #: [1000, T], 1 where a class implies the tag
     class_tags: Floats
+    #: [1000, T], 1 at the finest tag of each class
+    own_tags: Floats
     #: rows of tags that captions are searched for
     captionable: list[dict[str, Any]]
     #: names of more general tags, by name
@@ -108,10 +113,13 @@ def read_vocabulary(
     for entry in classes:
         for name in entry["tags"]:
             class_tags[entry["index"], position[name]] = 1
+    own_tags = np.zeros_like(class_tags)
+    own_tags[np.arange(1000), np.where(class_tags > 0, class_tags.sum(0), np.inf).argmin(1)] = 1
     words = Vocabulary(
         names=names,
         texts=[texts[name] for name in names],
         class_tags=class_tags,
+        own_tags=own_tags,
         captionable=[tag for tag in captionable if tag["name"] in position],
         parents={tag["name"]: list(tag.get("parents", [])) for tag in tags},
         category_tags=json.loads((labels / "name_map.json").read_text()),
@@ -157,7 +165,7 @@ def supervise(
     captioned = any(row.get("captions") for row in rows)
     if captioned:
         absent[positions(tag["name"] for tag in words.captionable)] = NOT_CAPTIONED
-    absent[positions(words.common)] = NOT_CAPTIONED / 2 if captioned else 0.0
+    absent[positions(words.common)] = NOT_CAPTIONED if captioned else COMMON
     has_classes = words.class_tags.any(0)
     absent[has_classes] = 0.0  # the teacher speaks for these
     exhaustive = bool(rows) and bool(rows[0].get("exhaustive"))

@@ -31,7 +31,12 @@ from anytag.models.config import TaggerConfig, nano
 from anytag.models.tagging import TaggingNetwork
 
 BATCH = 64
-TAGS_PER_STEP = 160
+#: tags asked of each photo: what its teacher finds likely, what people say, tags with near texts
+#: (the hard ones), and random ones, which stand for all others and weigh more for it
+NUM_LIKELY, NUM_HUMAN, NUM_NEAR, NUM_RANDOM = 28, 8, 12, 24
+RANDOM_WEIGHT = 6.0
+#: weight of the distillation of the teacher's order among likely classes
+DISTILL = 1.0
 LR_HEAD, LR_BACKBONE = 1e-3, 3e-4
 FOCUS = 1.0
 
@@ -84,6 +89,8 @@ class Batch:
     middle: Tensor
     target: Tensor
     weight: Tensor
+    #: the teacher's probability of each class for the whole photo, at the class's own tag [B, T]
+    likely: Tensor
 
 
 def gather(picked: list[tuple[Source, int, int]], words: Vocabulary) -> Batch:
@@ -100,7 +107,8 @@ def gather(picked: list[tuple[Source, int, int]], words: Vocabulary) -> Batch:
         positives = said.positives[photo]
         target[row, positives] = 1.0
         weight[row, positives] = HUMAN
-    return Batch(torch.from_numpy(middle), torch.from_numpy(target), torch.from_numpy(weight))
+    likely = probabilities[:, 0].astype(np.float32) @ words.own_tags
+    return Batch(*(torch.from_numpy(part) for part in (middle, target, weight, likely)))
 
 
 def batches(
@@ -120,14 +128,58 @@ def batches(
             yield gather(shuffled[start : start + BATCH], words)
 
 
-def pick_tags(batch: Batch, rng: np.random.Generator) -> npt.NDArray[np.int64]:
-    """The tags of one step: those most present in the batch, and random others."""
-    presence = (batch.target * (batch.weight > 0)).sum(0).numpy()
-    score = np.where(presence > 0.15, rng.random(len(presence)), -1.0)
-    present = np.argsort(-score)[: TAGS_PER_STEP * 2 // 3]
-    present = present[score[present] >= 0]
-    rest = np.setdiff1d(np.arange(len(presence)), present)
-    return np.concatenate([present, rng.choice(rest, TAGS_PER_STEP - len(present), False)])
+@dataclass(frozen=True)
+class Question:
+    """What one step asks: tags of each photo [B, K] and what the answers should be."""
+
+    tags: npt.NDArray[np.int64]
+    target: Tensor
+    weight: Tensor
+    #: the teacher's probability of the tag's own class for the whole photo; 0 where it has none
+    likely: Tensor
+
+
+def ask(batch: Batch, near: npt.NDArray[np.int64], rng: np.random.Generator) -> Question:
+    """Choose the tags of each photo."""
+    size, count = batch.target.shape
+    target, weight, likely = batch.target.numpy(), batch.weight.numpy(), batch.likely.numpy()
+    top = np.argpartition(-likely, NUM_LIKELY, axis=1)[:, :NUM_LIKELY]
+    said = np.where((target > 0.3) & (weight > 0), rng.random(target.shape), -1.0)
+    human = np.argpartition(-said, NUM_HUMAN, axis=1)[:, :NUM_HUMAN]
+    seed = np.take_along_axis(human, rng.integers(0, NUM_HUMAN, (size, NUM_NEAR)), 1)
+    close = near[seed, rng.integers(0, near.shape[1], seed.shape)]
+    rest = rng.integers(0, count, (size, NUM_RANDOM))
+    tags = np.concatenate([top, human, close, rest], axis=1)
+    weights = np.take_along_axis(weight, tags, 1).copy()
+    weights[:, -NUM_RANDOM:] *= RANDOM_WEIGHT
+    # A tag that was chosen twice counts once.
+    order = np.argsort(tags, axis=1, kind="stable")
+    ordered = np.take_along_axis(tags, order, 1)
+    again = np.concatenate([np.zeros((size, 1), bool), ordered[:, 1:] == ordered[:, :-1]], axis=1)
+    repeated = np.zeros_like(again)
+    np.put_along_axis(repeated, order, again, 1)
+    weights[repeated] = 0.0
+    own = np.take_along_axis(likely, tags, 1)
+    own[repeated] = 0.0
+    return Question(
+        tags,
+        torch.from_numpy(np.take_along_axis(target, tags, 1)),
+        torch.from_numpy(weights),
+        torch.from_numpy(own),
+    )
+
+
+def distillation(logits: Tensor, likely: Tensor) -> Tensor:
+    """Cross-entropy between the teacher's classes and the student's order of the same tags.
+
+    Args:
+        logits: [B, K]
+        likely: the teacher's probabilities of those tags, 0 for tags that are no class
+    """
+    known = likely > 0
+    share = likely.sum(1).clamp(max=1.0)
+    logs = logits.masked_fill(~known, -1e4).log_softmax(1)
+    return -(likely * logs).sum() / share.sum().clamp(min=1e-3)
 
 
 def focal_bce(logits: Tensor, target: Tensor, weight: Tensor) -> Tensor:
@@ -147,15 +199,20 @@ class TextTable:
         self.starts = np.concatenate([[0], np.cumsum(self.counts)[:-1]])
 
     def draw(self, tags: npt.NDArray[np.int64], rng: np.random.Generator) -> Tensor:
-        """[T, E]: the name mostly, else a synonym; with noise against memorising."""
-        other = (rng.random(len(tags)) * self.counts[tags]).astype(np.int64)
-        other[rng.random(len(tags)) < 0.7] = 0
+        """[..., E] of tags [...]: the name mostly, else a synonym; noise against memorising."""
+        other = (rng.random(tags.shape) * self.counts[tags]).astype(np.int64)
+        other[rng.random(tags.shape) < 0.75] = 0
         rows = self.rows[self.starts[tags] + other]
-        return F.normalize(rows + 0.02 * torch.randn_like(rows), dim=-1)
+        return F.normalize(rows + 0.01 * torch.randn_like(rows), dim=-1)
 
     def names(self) -> Tensor:
         """[T, E] of the names alone."""
         return self.rows[self.starts]
+
+    def neighbours(self, count: int = 24) -> npt.NDArray[np.int64]:
+        """[T, count] tags whose texts are nearest."""
+        names = self.names()
+        return (names @ names.T).topk(count + 1, dim=1).indices[:, 1:].numpy()
 
 
 def top_features(network: TaggingNetwork, middle: Tensor) -> Tensor:
@@ -288,6 +345,7 @@ def main() -> None:
     )
     peaks = [group["lr"] for group in optimizer.param_groups]
     average = {k: v.detach().clone() for k, v in network.state_dict().items()}
+    near = table.neighbours()
     start, mean_loss = time.monotonic(), 0.0
     network.train()
     for step, batch in enumerate(stream, start=1):
@@ -299,14 +357,16 @@ def main() -> None:
         factor = min(1.0, step / 200) * (0.5 + 0.5 * math.cos(math.pi * done))
         for group, peak in zip(optimizer.param_groups, peaks, strict=True):
             group["lr"] = peak * factor
-        asked = pick_tags(batch, rng)
+        question = ask(batch, near, rng)
         with torch.autocast("cpu", dtype=torch.bfloat16):
             middle = batch.middle.float().contiguous(memory_format=torch.channels_last)
             with torch.set_grad_enabled(tuned):
                 features = top_features(network, middle)
             tokens = network.encoder.project(features)
-            logits = network.decoder(network.prepare(table.draw(asked, rng)), tokens)
-        loss = focal_bce(logits.float(), batch.target[:, asked], batch.weight[:, asked])
+            logits = network.decoder(network.prepare(table.draw(question.tags, rng)), tokens)
+        logits = logits.float()
+        loss = focal_bce(logits, question.target, question.weight)
+        loss = loss + DISTILL * distillation(logits, question.likely)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), 2.0)
