@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from safetensors.numpy import save_file
+from safetensors.torch import load_file
 from torch import nn
 
 from anytag.checkpoints.directory import ModelCard, save_directory
+from anytag.checkpoints.released_conversion import Conversion, TagLists, convert_released
+from anytag.checkpoints.sizes import ConvertOptions
 from anytag.inference.static_text import StaticTextEncoder
 from anytag.labels.labelset import Label, LabelSet
 from anytag.models.config import DecoderConfig, EncoderConfig, TaggerConfig
@@ -70,6 +75,78 @@ def write_model(folder: Path) -> Path:
     )
     save_directory(folder, card, network, labels, torch.from_numpy(embeddings), torch.float32)
     return folder
+
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+@dataclass(frozen=True)
+class ReleasedFiles:
+    """A golden model as it would be published: a pickle and the lists beside it."""
+
+    family: str
+    settings: dict[str, Any]
+    checkpoint: Path
+    lists: TagLists
+    options: ConvertOptions
+    vocabulary: Path | None
+
+    def convert(self, output: Path, **arguments: Any) -> Conversion:
+        """To a model directory, with all of it."""
+        known = {"options": self.options, "vocabulary": self.vocabulary}
+        return convert_released(self.checkpoint, self.lists, output, **(known | arguments))
+
+
+def write_released_files(family: str, folder: Path) -> ReleasedFiles:
+    source = GOLDEN / family
+    settings = json.loads((source / "config.json").read_text(encoding="utf-8"))
+    weights = {
+        **load_file(GOLDEN / "visual_encoder.safetensors"),
+        **load_file(source / "weights.safetensors"),
+    }
+    torch.save({"model": weights, "epoch": 4}, folder / f"{family}.pth")
+    texts = {
+        "tags.txt": settings["tag_list"],
+        "thresholds.txt": map(str, settings["class_threshold"]),
+        "zh.txt": settings.get("tag_list_chinese", settings["tag_list"]),
+    }
+    for name, lines in texts.items():
+        (folder / name).write_text("\n".join(lines), encoding="utf-8")
+    vocabulary = source / "vocab.txt"
+    return ReleasedFiles(
+        family=family,
+        settings=settings,
+        checkpoint=folder / f"{family}.pth",
+        lists=TagLists(
+            tags=folder / "tags.txt",
+            thresholds=folder / "thresholds.txt",
+            translations={"zh": folder / "zh.txt"},
+            muted=[settings["tag_list"][number] for number in settings["delete_tag_index"]],
+        ),
+        options=ConvertOptions(
+            num_heads=settings["q2l_config"]["num_attention_heads"],
+            num_caption_heads=settings.get("med_config", {}).get("num_attention_heads", 12),
+        ),
+        vocabulary=vocabulary if vocabulary.exists() else None,
+    )
+
+
+@pytest.fixture(scope="session")
+def released_files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, ReleasedFiles]:
+    """The golden model of each family, as files."""
+    families = ("ram", "ram_plus", "tag2text")
+    return {name: write_released_files(name, tmp_path_factory.mktemp(name)) for name in families}
+
+
+@pytest.fixture(scope="session")
+def released_models(
+    released_files: dict[str, ReleasedFiles], tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Path]:
+    """The golden model of each family, converted."""
+    folder = tmp_path_factory.mktemp("released")
+    for name, files in released_files.items():
+        files.convert(folder / name)
+    return {name: folder / name for name in released_files}
 
 
 @pytest.fixture(scope="session")

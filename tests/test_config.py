@@ -1,6 +1,7 @@
 """Dataclass <-> plain values."""
 
 import json
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -58,6 +59,20 @@ def test_nested_errors_name_the_whole_path() -> None:
     values["encoder"]["mean"][1] = "x"
     with pytest.raises(ConfigError, match=r"TaggerConfig\.encoder\.mean\[1\]: expected float"):
         from_plain(TaggerConfig, values)
+
+
+@dataclass(frozen=True)
+class Outer:
+    """An optional dataclass inside."""
+
+    inner: DecoderConfig | None
+
+
+@pytest.mark.parametrize("outer", [Outer(None), Outer(DecoderConfig(**GOOD))])
+def test_optional_dataclass(outer: Outer) -> None:
+    assert from_plain(Outer, json.loads(json.dumps(to_plain(outer)))) == outer
+    with pytest.raises(ConfigError, match=r"Outer\.inner: unknown key 'x'"):
+        from_plain(Outer, {"inner": {**GOOD, "x": 1}})
 
 
 def test_an_int_serves_as_float() -> None:

@@ -69,6 +69,10 @@ def _convert(hint: Any, value: Any, path: str) -> Any:
     options = typing.get_args(hint) or (hint,)
     if type(None) in options and value is None:
         return None
+    if isinstance(value, Mapping):  # an optional dataclass
+        for option in options:
+            if dataclasses.is_dataclass(option) and isinstance(option, type):
+                return from_plain(option, value, path)
     accepted = tuple(option for option in options if isinstance(option, type))
     if float in accepted and type(value) is int:
         return float(value)

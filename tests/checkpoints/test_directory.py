@@ -4,6 +4,7 @@ import csv
 import json
 import shutil
 from collections.abc import Callable
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -128,6 +129,9 @@ def test_find_model(tiny_model: Path, tmp_path: Path, monkeypatch: pytest.Monkey
     (tmp_path / "file.bin").write_bytes(b"x")
     with pytest.raises(ModelError, match="is a file; expected a model directory"):
         find_model(tmp_path / "file.bin")
+    (tmp_path / "ram.pth").write_bytes(b"x")
+    with pytest.raises(ModelError, match=r"anytag convert .*ram\.pth --tag-list"):
+        find_model(tmp_path / "ram.pth")
     with pytest.raises(ModelError, match="no model 'nanno': expected one of nano"):
         find_model("nanno")
 
@@ -135,5 +139,28 @@ def test_find_model(tiny_model: Path, tmp_path: Path, monkeypatch: pytest.Monkey
 def test_a_hub_model_that_cannot_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
     # Offline mode answers at once, as a machine without a network should.
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    with pytest.raises(ModelError, match="'someone/no-such-model' could not be downloaded"):
+    with pytest.raises(ModelError, match="'someone/no-such-model' could not be down") as caught:
         find_model("someone/no-such-model")
+    assert "\n" not in str(caught.value)
+
+
+def test_hub_models_are_snapshots(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+
+    def download(repository: str, revision: str | None, allow_patterns: list[str]) -> str:
+        asked.append((repository, revision, allow_patterns))
+        return str(tiny_model)
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", download)
+    assert find_model("org/ram@v2") == tiny_model
+    ((repository, revision, patterns),) = asked
+    assert (repository, revision) == ("org/ram", "v2")
+    needed = [*(path.name for path in tiny_model.iterdir() if path.is_file()), "vocab.txt"]
+    assert all(any(fnmatch(name, pattern) for pattern in patterns) for name in needed)
+    assert not any(fnmatch("ram.pth", pattern) for pattern in patterns)
+
+
+def test_a_hub_repository_of_checkpoints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.snapshot_download", lambda *a, **k: str(tmp_path))
+    with pytest.raises(ModelError, match=r"no anytag model.*anytag convert"):
+        find_model("xinyu1205/recognize_anything_model")

@@ -109,3 +109,19 @@ def test_like_the_plain_loop(
     )
     found = select(np.array(scores, np.float32))
     assert [tag.id for tag in found] == [number for _, number in sorted(rows)[:top_k]]
+
+
+def test_muted_tags_come_only_when_asked_for() -> None:
+    labels = LabelSet([Label(id=0, name="two", muted=True), Label(id=1, name="dog")])
+    scores = np.array([0.9, 0.6], np.float32)
+    assert [tag.name for tag in TagSelector(labels)(scores)] == ["dog"]
+    assert [tag.name for tag in TagSelector(labels, top_k=2)(scores)] == ["dog"]
+    assert [tag.name for tag in TagSelector(labels, always=["two"])(scores)] == ["two", "dog"]
+
+
+def test_exclude_means_every_tag_of_that_name() -> None:
+    names = ["watch", "dog", "Watch"]
+    labels = LabelSet((Label(id=i, name=name) for i, name in enumerate(names)), repeated_names=True)
+    scores = np.array([0.9, 0.8, 0.7], np.float32)
+    assert [tag.id for tag in TagSelector(labels)(scores)] == [0, 1, 2]
+    assert [tag.id for tag in TagSelector(labels, exclude=["watch"])(scores)] == [1]

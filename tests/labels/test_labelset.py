@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from anytag.errors import LabelError
@@ -26,6 +26,7 @@ LABELS = st.lists(
 )
 
 
+@settings(deadline=None)  # writes files
 @given(LABELS)
 def test_labels_json_round_trip(tmp_path_factory: pytest.TempPathFactory, rows: list) -> None:
     labels = LabelSet(

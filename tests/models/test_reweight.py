@@ -50,3 +50,25 @@ def test_equal_counts_copy_nothing() -> None:
 def test_counts_that_do_not_fit_are_refused(counts: list[int]) -> None:
     with pytest.raises(ModelError, match="6 description embeddings"):
         Descriptions.from_rows(torch.zeros(6, 8), counts)
+
+
+def rows_of(descriptions: Descriptions) -> list[torch.Tensor]:
+    """[K, E] of each tag."""
+    flat = [tag for group in descriptions.groups for tag in group]
+    return [flat[place] for place in descriptions.order.tolist()]
+
+
+def test_taking_and_joining_keep_each_tags_rows() -> None:
+    counts = [2, 5, 1, 5, 2]
+    rows = torch.randn(15, 8)
+    every = Descriptions.from_rows(rows, counts)
+    expected = list(rows.split(counts))
+    for tags in ([0, 1, 2, 3, 4], [3, 0, 0, 2], [4], []):
+        taken = every.take(tags)
+        assert taken.num_tags == len(tags)
+        assert all(map(torch.equal, rows_of(taken), (expected[tag] for tag in tags)))
+    both = every.take([2, 1]).join(every.take([4, 1]))
+    assert all(map(torch.equal, rows_of(both), (expected[tag] for tag in (2, 1, 4, 1))))
+    image = torch.randn(3, 8)
+    scale = Reweighting()
+    torch.testing.assert_close(scale(image, both), scale(image, every)[:, [2, 1, 4, 1]])

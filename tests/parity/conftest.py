@@ -23,10 +23,6 @@ GOLDEN = Path(__file__).parents[1] / "golden"
 FAMILIES = ("ram", "ram_plus", "tag2text")
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "parity: equal to numbers of the public code")
-
-
 @dataclass(frozen=True)
 class Golden:
     """One family: what the public code was given, what it gave, and our network."""

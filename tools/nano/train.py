@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 import torch.nn.functional as F
-from features import NUM_FROZEN, Teacher
+from features import NUM_FROZEN, STRIDE, WINDOW, Teacher
 from targets import HUMAN, Supervision, Vocabulary, read_vocabulary, supervise, teacher_targets
 from torch import Tensor
 
@@ -35,6 +35,8 @@ BATCH = 64
 #: (the hard ones), and random ones, which stand for all others and weigh more for it
 NUM_LIKELY, NUM_HUMAN, NUM_NEAR, NUM_RANDOM = 28, 8, 12, 24
 RANDOM_WEIGHT = 6.0
+#: share of the photos into which a class is injected while the backbone is frozen
+INJECTED = 0.4
 #: weight of the distillation of the teacher's order among likely classes
 DISTILL = 1.0
 LR_HEAD, LR_BACKBONE = 1e-3, 3e-4
@@ -126,6 +128,55 @@ def batches(
         shuffled = [order[i] for i in rng.permutation(len(order))]
         for start in range(0, len(shuffled) - BATCH + 1, BATCH):
             yield gather(shuffled[start : start + BATCH], words)
+
+
+def inject(
+    features: Tensor, classifier: torch.nn.Linear, count: int, rng: np.random.Generator
+) -> npt.NDArray[np.float32]:
+    """Make the first photos show a random class, in feature space.
+
+    Few classes have many photos, but the classifier knows a direction for each: some of a photo's
+    cells are moved along it, as far as the class becomes likely. What the classifier then says is
+    the target, so every class is asked for equally often.
+
+    Args:
+        features: backbone tokens [B, N, C] of a square grid, changed in place
+        classifier: the teacher's, 1,001 classes
+        count: photos to change
+        rng: chooses classes, places and strengths
+
+    Returns:
+        predictions [count, 10, 1000] as those of `features.Teacher.upper`
+    """
+    side = int(features.shape[1] ** 0.5)
+    weights = classifier.weight.detach()
+    part = features[:count].float()
+    classes = torch.from_numpy(rng.integers(1, len(weights), count))
+    direction = weights[classes] - weights.mean(0)
+    mask = torch.zeros(count, side, side)
+    for row in range(count):
+        height, width = rng.integers(3, side + 1, 2)
+        y, x = rng.integers(0, side - height + 1), rng.integers(0, side - width + 1)
+        mask[row, y : y + height, x : x + width] = 1
+    mask = mask.flatten(1)
+    logits = classifier(part.mean(1)).detach()
+    own = logits.gather(1, classes[:, None])[:, 0]
+    margin = logits.max(1).values - own + torch.from_numpy(rng.uniform(-1, 5, count)).float()
+    step = margin.clamp(min=0) / (mask.mean(1) * direction.square().sum(1))
+    part = (part + step[:, None, None] * mask[..., None] * direction[:, None]).clamp(0, 6)
+    features[:count] = part.to(features.dtype)
+    grid = part.mT.unflatten(2, (side, side))
+    windows = F.avg_pool2d(grid, WINDOW, STRIDE).flatten(2).mT
+    pooled = torch.cat([part.mean(1, keepdim=True), windows], dim=1)
+    return classifier(pooled).detach().softmax(-1)[..., 1:].numpy()
+
+
+def retarget(batch: Batch, predictions: npt.NDArray[np.float32], words: Vocabulary) -> None:
+    """Replace the targets of the first photos by those of ``predictions``, in place."""
+    count = len(predictions)
+    batch.target[:count] = torch.from_numpy(teacher_targets(predictions, words.class_tags))
+    batch.weight[:count] = torch.from_numpy(words.class_tags.any(0).astype(np.float32))
+    batch.likely[:count] = torch.from_numpy(predictions[:, 0] @ words.own_tags)
 
 
 @dataclass(frozen=True)
@@ -345,7 +396,7 @@ def main() -> None:
     )
     peaks = [group["lr"] for group in optimizer.param_groups]
     average = {k: v.detach().clone() for k, v in network.state_dict().items()}
-    near = table.neighbours()
+    near, classifier = table.neighbours(), Teacher(arguments.weights).classifier
     start, mean_loss = time.monotonic(), 0.0
     network.train()
     for step, batch in enumerate(stream, start=1):
@@ -357,11 +408,15 @@ def main() -> None:
         factor = min(1.0, step / 200) * (0.5 + 0.5 * math.cos(math.pi * done))
         for group, peak in zip(optimizer.param_groups, peaks, strict=True):
             group["lr"] = peak * factor
-        question = ask(batch, near, rng)
         with torch.autocast("cpu", dtype=torch.bfloat16):
             middle = batch.middle.float().contiguous(memory_format=torch.channels_last)
             with torch.set_grad_enabled(tuned):
                 features = top_features(network, middle)
+            if not tuned:
+                with torch.no_grad(), torch.autocast("cpu", enabled=False):
+                    count = int(INJECTED * len(features))
+                    retarget(batch, inject(features, classifier, count, rng), words)
+            question = ask(batch, near, rng)
             tokens = network.encoder.project(features)
             logits = network.decoder(network.prepare(table.draw(question.tags, rng)), tokens)
         logits = logits.float()

@@ -35,7 +35,7 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise ModelError(f"{path}: no such file")
     if path.suffix == ".safetensors":
-        return _read_safetensors(path)
+        return _strip_module(_read_safetensors(path))
     content = _read_torch(path)
     for name in WRAPPERS:
         if isinstance(content, Mapping) and isinstance(content.get(name), Mapping):
@@ -49,9 +49,13 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
         raise ModelError(
             f"{path}: expected named weights, found other things ({', '.join(strange[:3])})"
         )
-    if all(key.startswith("module.") for key in state):
-        state = {key.removeprefix("module."): value for key, value in state.items()}
-    return state
+    return _strip_module(state)
+
+
+def _strip_module(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    if not all(key.startswith("module.") for key in state):
+        return state
+    return {key.removeprefix("module."): value for key, value in state.items()}
 
 
 def _read_safetensors(path: Path) -> dict[str, Tensor]:

@@ -33,6 +33,8 @@ from anytag.models.tagging import TaggingNetwork
 FORMAT = 1
 #: models that are part of the package
 EMBEDDED = ("nano",)
+#: endings of files with weights alone
+CHECKPOINTS = (".pth", ".pt", ".ckpt", ".safetensors")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +86,12 @@ def find_model(model: str | Path) -> Path:
     if path.is_dir():
         return path
     if path.exists():
-        raise ModelError(f"{path}: is a file; expected a model directory")
+        convert = (
+            f"; a checkpoint is converted once: anytag convert {path} --tag-list TAGS -o DIR"
+            if path.suffix in CHECKPOINTS
+            else ""
+        )
+        raise ModelError(f"{path}: is a file; expected a model directory{convert}")
     name = str(model)
     if name.count("/") != 1 or name.startswith((".", "/", "~")):
         raise ModelError(
@@ -101,9 +108,16 @@ def _download(name: str) -> Path:
     repository, _, revision = name.partition("@")
     wanted = ["*.json", "*.safetensors", "*.csv", "*.txt", "README.md", "text_encoder/*"]
     try:
-        return Path(snapshot_download(repository, revision=revision or None, allow_patterns=wanted))
+        folder = snapshot_download(repository, revision=revision or None, allow_patterns=wanted)
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
-        raise ModelError(f"model {name!r} could not be downloaded: {error}") from error
+        reason = " ".join(str(error).split())
+        raise ModelError(f"model {name!r} could not be downloaded: {reason}") from error
+    if not (Path(folder) / "config.json").is_file():
+        raise ModelError(
+            f"hub model {name!r} has no config.json, so it is no anytag model; a checkpoint in it "
+            "can be downloaded and converted: anytag convert CHECKPOINT --tag-list TAGS -o DIR"
+        )
+    return Path(folder)
 
 
 def load_directory(path: Path) -> LoadedModel:

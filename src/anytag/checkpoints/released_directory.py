@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -23,16 +23,22 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from anytag.checkpoints.checkpoint_file import read_checkpoint
-from anytag.checkpoints.convert import ConvertedCheckpoint, build_network, convert_checkpoint
-from anytag.checkpoints.sizes import ConvertOptions
+from anytag.checkpoints.convert import ConvertedCheckpoint, build_network
 from anytag.config import from_plain, to_plain
 from anytag.errors import ConfigError, ModelError, OutputError
 from anytag.files import atomic_write
 from anytag.labels.labelset import LabelSet
 from anytag.models.released import ReleasedConfig, ReleasedNetwork
-from anytag.models.text_layers import CaptionerConfig
 
 FORMAT = 1
+#: all that `save_released` writes
+FILES = (
+    "config.json",
+    "model.safetensors",
+    "labels.json",
+    "label_embeddings.safetensors",
+    "vocab.txt",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,42 +73,6 @@ class LoadedReleased:
     label_embeddings: Tensor | None
     #: WordPiece vocabulary of the captioner
     vocabulary: Path | None
-
-
-def convert_file(
-    checkpoint: Path,
-    output: Path,
-    labels: LabelSet,
-    *,
-    name: str,
-    options: ConvertOptions | None = None,
-    vocabulary: Path | None = None,
-    dtype: torch.dtype | None = None,
-) -> ConvertedCheckpoint:
-    """A released checkpoint file to a model directory.
-
-    Args:
-        checkpoint: ``.pth`` or ``.safetensors`` file
-        output: the directory, made if need be
-        labels: the tags, in the order they were published in
-        name: of the model
-        options: what the checkpoint does not say
-        vocabulary: ``vocab.txt`` of bert-base-uncased; needed for captions alone
-        dtype: floating type on disk; None keeps that of the checkpoint
-
-    Returns:
-        what was written; ``excused`` names the keys that were not used
-
-    Raises:
-        ModelError: the checkpoint cannot be read, or does not fit the labels or options
-        OutputError: the directory cannot be written
-    """
-    options = replace(options or ConvertOptions(), num_tags=len(labels))
-    converted = convert_checkpoint(read_checkpoint(checkpoint), options)
-    build_network(converted)  # every weight is there, with its shape
-    card = ReleasedCard(format=FORMAT, name=name, version=name, network=converted.config)
-    save_released(output, card, converted, labels, vocabulary=vocabulary, dtype=dtype)
-    return converted
 
 
 def save_released(
@@ -154,7 +124,7 @@ def load_released(path: Path) -> LoadedReleased:
         LabelError: labels.json is wrong
     """
     card = _read_card(path / "config.json")
-    labels = LabelSet.load(path / "labels.json")
+    labels = LabelSet.load(path / "labels.json", repeated_names=True)
     embeddings = None
     if card.network.family != "tag2text":
         stored = read_checkpoint(path / "label_embeddings.safetensors")
@@ -193,20 +163,14 @@ def load_released(path: Path) -> LoadedReleased:
 def _read_card(path: Path) -> ReleasedCard:
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
-        captioner = values["network"].pop("captioner", None)
-        values["network"]["captioner"] = None
     except FileNotFoundError as error:
         raise ModelError(f"{path.parent}: no config.json; not a model directory") from error
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ModelError(f"{path}: not the config.json of a released network ({error})") from error
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{path}: cannot be read ({error})") from error
     try:
-        card = from_plain(ReleasedCard, values)
-        if captioner is not None:
-            sizes = from_plain(CaptionerConfig, captioner, "ReleasedCard.network.captioner")
-            card = replace(card, network=replace(card.network, captioner=sizes))
+        return from_plain(ReleasedCard, values)
     except ConfigError as error:
         raise ModelError(f"{path}: {error}") from error
-    return card
 
 
 def _write_tensors(path: Path, tensors: Mapping[str, Tensor], dtype: torch.dtype | None) -> None:

@@ -17,7 +17,7 @@ from anytag.errors import AnytagError, UsageError
 
 def build_app() -> typer.Typer:
     """The command line; nothing heavy is imported before a command runs."""
-    from anytag.cli import demo, info, tag, untag
+    from anytag.cli import caption, convert, data, demo, describe, info, parse, tag, untag
 
     app = typer.Typer(
         name="anytag",
@@ -30,7 +30,12 @@ def build_app() -> typer.Typer:
     app.command()(tag.tag)
     app.command()(untag.untag)
     app.command()(demo.demo)
+    app.command()(describe.describe)
     app.command()(info.info)
+    app.add_typer(data.build_app(), name="data")
+    app.command()(caption.caption)
+    app.command()(convert.convert)
+    app.command()(parse.parse)
     return app
 
 

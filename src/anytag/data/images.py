@@ -82,7 +82,11 @@ class LoadedImage:
 
 
 def load_image(
-    source: ImageSource, *, size: int | None, limits: ImageLimits = DEFAULT_LIMITS
+    source: ImageSource,
+    *,
+    size: int | None,
+    limits: ImageLimits = DEFAULT_LIMITS,
+    exact: bool = False,
 ) -> LoadedImage:
     """Decode one picture, and resize it to a square unless ``size`` is None.
 
@@ -92,6 +96,7 @@ def load_image(
         size: side S of the result in pixels. The aspect ratio is not kept, as the published models
             expect: bilinear with antialiasing over the whole picture.
         limits: largest file and picture that are accepted.
+        exact: decode JPEGs at full size, as the published code does, and not as `open_image` does.
 
     Returns:
         Pixels [S, S, 3] (or [height, width, 3]), full size and hash.
@@ -106,7 +111,7 @@ def load_image(
     if size is not None and size < 1:
         raise UsageError(f"size must be 1 or more pixels, found {size}")
     name, content = _read(source, limits)
-    image, (width, height) = _decode(name, content, limits, size)
+    image, (width, height) = _decode(name, content, limits, None if exact else size)
     if size is not None:
         # No reducing_gap: it is faster and changes the result; JPEG has its own short cut.
         image = image.resize((size, size), Image.Resampling.BILINEAR)

@@ -19,7 +19,7 @@ class TagSelector:
     Names are found whatever their case, ``_`` or spaces, and by synonym.
 
     Args:
-        labels: gives the names and the thresholds
+        labels: gives the names and the thresholds; muted ones never come by themselves
         threshold: one for all tags, in [0, 1]; ``"auto"`` for each tag's own; None: each tag's own
             too, but none at all where ``top_k`` is given
         top_k: most tags, >= 1, besides those of ``always``. Without a threshold these are the best
@@ -59,14 +59,12 @@ class TagSelector:
         self._language = language
         self._threshold = threshold if isinstance(threshold, float | int) else None
         self._limits = _limits(labels, threshold, top_k)
-        self._hidden = np.zeros(len(labels), bool)
-        for name in exclude:
-            label = labels.find(name)
-            if label is not None:
-                self._hidden[label.id] = True
+        excluded = {label.id for name in exclude for label in labels.find_all(name)}
         first = dict.fromkeys(_known(labels, name).id for name in always)
-        self._always = [index for index in first if not self._hidden[index]]
-        self._hidden[self._always] = True  # from the ranking: they come first anyway
+        self._always = [index for index in first if index not in excluded]
+        self._hidden = np.array([label.muted for label in labels], bool)
+        # From the ranking: those of ``always`` come first anyway.
+        self._hidden[[*excluded, *self._always]] = True
 
     def __call__(self, scores: npt.NDArray[np.float32]) -> tuple[Tag, ...]:
         """The tags of one image, best first.

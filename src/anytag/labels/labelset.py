@@ -44,6 +44,8 @@ class Label:
     kind: str | None = None
     #: more general tags by name, nearest first; they need not be in the label set
     parents: tuple[str, ...] = ()
+    #: scored, but not given as a tag unless it is asked for by name (Tag2Text mutes "two")
+    muted: bool = False
 
     def __post_init__(self) -> None:
         if not self.name.strip():
@@ -68,13 +70,16 @@ class LabelSet(Sequence[Label]):
 
     Args:
         labels: with ids 0, 1, 2, ... in order
+        repeated_names: a name may occur again and is then found at its first place. Released
+            lists need it: 116 of Tag2Text's 3,429 names do, as noun and as verb or in capitals.
 
     Raises:
-        LabelError: ids have gaps or a name occurs twice
+        LabelError: ids have gaps, or a name occurs twice and must not
     """
 
-    def __init__(self, labels: Iterable[Label]) -> None:
+    def __init__(self, labels: Iterable[Label], *, repeated_names: bool = False) -> None:
         self._labels = tuple(labels)
+        self._repeated_names = repeated_names
         self._by_name: dict[str, int] = {}
         for position, label in enumerate(self._labels):
             if label.id != position:
@@ -83,7 +88,7 @@ class LabelSet(Sequence[Label]):
                     "ids must be 0, 1, 2, ... in order"
                 )
             other = self._by_name.setdefault(fold_name(label.name), position)
-            if other != position:
+            if other != position and not repeated_names:
                 raise LabelError(
                     f"the name {label.name!r} occurs twice (ids {other} and {position})"
                 )
@@ -128,6 +133,14 @@ class LabelSet(Sequence[Label]):
         position = self._by_name.get(fold_name(name))
         return None if position is None else self._labels[position]
 
+    def find_all(self, name: str) -> list[Label]:
+        """All labels of this name, or the one of which it is a synonym."""
+        first = self.find(name)
+        if first is None or not self._repeated_names:
+            return [] if first is None else [first]
+        key = fold_name(first.name)
+        return [label for label in self._labels[first.id :] if fold_name(label.name) == key]
+
     def with_thresholds(self, thresholds: Mapping[str, float]) -> LabelSet:
         """A copy in which the named labels have other thresholds.
 
@@ -136,13 +149,23 @@ class LabelSet(Sequence[Label]):
         """
         changed: dict[int, float] = {}
         for name, threshold in thresholds.items():
-            label = self.find(name)
-            if label is None:
+            found = self.find_all(name)
+            if not found:
                 raise LabelError(f"no tag named {name!r} in this label set of {len(self)}")
-            changed[label.id] = threshold
-        return LabelSet(
-            replace(label, threshold=changed.get(label.id, label.threshold)) for label in self
-        )
+            changed |= {label.id: threshold for label in found}
+        return self.with_threshold_list([changed.get(label.id, label.threshold) for label in self])
+
+    def with_threshold_list(self, thresholds: Sequence[float]) -> LabelSet:
+        """A copy with these thresholds, in id order.
+
+        Raises:
+            LabelError: not as many as labels, or one is outside [0, 1]
+        """
+        if len(thresholds) != len(self):
+            raise LabelError(f"{len(thresholds)} thresholds for {len(self)} tags")
+        pairs = zip(self, thresholds, strict=True)
+        changed = (replace(label, threshold=threshold) for label, threshold in pairs)
+        return LabelSet(changed, repeated_names=self._repeated_names)
 
     def to_json(self) -> str:
         """The text of ``labels.json``."""
@@ -154,12 +177,18 @@ class LabelSet(Sequence[Label]):
             row["translations"] = dict(label.translations)
             row["kind"] = label.kind
             row["parents"] = list(label.parents)
+            if label.muted:
+                row["muted"] = True
             rows.append(json.dumps(row, ensure_ascii=False))
         return "[\n" + ",\n".join(rows) + "\n]\n"
 
     @classmethod
-    def load(cls, path: Path) -> LabelSet:
+    def load(cls, path: Path, *, repeated_names: bool = False) -> LabelSet:
         """Read ``labels.json``.
+
+        Args:
+            path: the file
+            repeated_names: see `LabelSet`
 
         Raises:
             LabelError: the file is missing, is no such JSON, or has an unknown key
@@ -172,10 +201,11 @@ class LabelSet(Sequence[Label]):
             raise LabelError(f"{path}: not valid JSON ({error})") from error
         if not isinstance(rows, list):
             raise LabelError(f"{path}: expected a list of labels, found {type(rows).__name__}")
-        return cls(_label_from_row(path, position, row) for position, row in enumerate(rows))
+        labels = (_label_from_row(path, position, row) for position, row in enumerate(rows))
+        return cls(labels, repeated_names=repeated_names)
 
 
-_FIELDS = {"id", "name", "synonyms", "threshold", "translations", "kind", "parents"}
+_FIELDS = {"id", "name", "synonyms", "threshold", "translations", "kind", "parents", "muted"}
 
 
 def _label_from_row(path: Path, position: int, row: Any) -> Label:
@@ -235,14 +265,14 @@ def read_thresholds(path: Path, labels: LabelSet) -> LabelSet:
             raise LabelError(
                 f"{path}: {len(rows)} thresholds for {len(labels)} tags; expected one a line"
             )
-        pairs = [(label.name, row[0]) for label, row in zip(labels, rows, strict=True)]
     else:
         if rows and [cell.strip() for cell in rows[0]] == ["tag", "threshold"]:
             rows = rows[1:]
         if any(len(row) != 2 for row in rows):
             raise LabelError(f"{path}: expected 'tag,threshold' on every line")
-        pairs = [(row[0], row[1]) for row in rows]
     try:
-        return labels.with_thresholds({name: float(value) for name, value in pairs})
+        if rows and len(rows[0]) == 1:
+            return labels.with_threshold_list([float(row[0]) for row in rows])
+        return labels.with_thresholds({name: float(value) for name, value in rows})
     except (ValueError, LabelError) as error:
         raise LabelError(f"{path}: {error}") from error

@@ -68,7 +68,7 @@ def nano(image_size: int = 256) -> TaggerConfig:
             mean=(0.5, 0.5, 0.5),
             std=(0.5, 0.5, 0.5),
         ),
-        decoder=DecoderConfig(hidden=256, num_layers=2, num_heads=4, ffn=1024),
+        decoder=DecoderConfig(hidden=256, num_layers=2, num_heads=4, ffn=512),
         text_width=128,
     )
 

@@ -72,6 +72,30 @@ class Descriptions:
         """T."""
         return len(self.order)
 
+    def take(self, tags: Sequence[int]) -> Descriptions:
+        """Those of some tags, in this order."""
+        places = self.order[torch.tensor(tags, dtype=torch.int64, device=self.order.device)]
+        groups, members, start = [], [], 0
+        for group in self.groups:
+            chosen = ((places >= start) & (places < start + len(group))).nonzero()[:, 0]
+            if len(chosen):
+                groups.append(group[places[chosen] - start])
+                members.append(chosen)
+            start += len(group)
+        order = torch.empty_like(places)
+        order[torch.cat([*members, places[:0]])] = torch.arange(len(tags), device=places.device)
+        return Descriptions(tuple(groups), order)
+
+    def join(self, other: Descriptions) -> Descriptions:
+        """Those of this and then of the other; nothing is copied."""
+        order = torch.cat([self.order, other.order + self.num_tags])
+        return Descriptions((*self.groups, *other.groups), order)
+
+    def to(self, device: torch.device, dtype: torch.dtype) -> Descriptions:
+        """The same on a device, as a floating type."""
+        groups = tuple(group.to(device, dtype) for group in self.groups)
+        return Descriptions(groups, self.order.to(device))
+
 
 class Reweighting(nn.Module):
     """Mean image token and descriptions -> tag embeddings of each image."""
