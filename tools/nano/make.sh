@@ -25,9 +25,17 @@ mkdir -p "$work"
 "$python" "$here/features.py" --photos "$photos" --weights "$weights" --out "$work/features"
 "$python" "$here/features.py" --photos "$held_out" --weights "$weights" --views 1 \
     --out "$work/held_out"
-[ -f "$work/nano.pt" ] || "$python" "$here/train.py" --features "$work/features" \
-    --labels "$work/labels" --photos "$photos" --text "$work/text_encoder" \
-    --weights "$weights" --out "$work/nano.pt" --minutes "$minutes" --boost $(cat "$here/boost.txt")
+train() {
+    "$python" "$here/train.py" --features "$work/features" --labels "$work/labels" \
+        --photos "$photos" --text "$work/text_encoder" --weights "$weights" \
+        --boost $(cat "$here/boost.txt") "$@"
+}
+[ -f "$work/first.pt" ] || { train --out "$work/part.pt" --minutes "$minutes" --frozen 0.6 &&
+    mv "$work/part.pt" "$work/first.pt"; }
+[ -f "$work/second.pt" ] || { train --out "$work/part.pt" --minutes "$(((minutes + 4) / 5))" \
+    --start "$work/first.pt" --frozen 1 && mv "$work/part.pt" "$work/second.pt"; }
+"$python" "$here/average.py" "$work/first.pt" "$work/second.pt" "$work/nano.pt"
 "$python" "$here/package.py" --checkpoint "$work/nano.pt" --features "$work/features" \
     "$work/held_out" --labels "$work/labels" --photos "$photos" "$held_out" \
-    --text "$work/text_encoder" --out "$here/../../src/anytag/assets/nano" --version nano-v0
+    --text "$work/text_encoder" --out "$work/nano" --version nano-v0
+echo "the model directory is $work/nano; the package's is src/anytag/assets/nano"

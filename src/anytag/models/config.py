@@ -58,7 +58,7 @@ class TaggerConfig:
     text_width: int
 
 
-def nano(image_size: int = 256) -> TaggerConfig:
+def nano(image_size: int = 240) -> TaggerConfig:
     """The embedded model: MobileNetV2 and a two-layer decoder, about 4 M parameters."""
     return TaggerConfig(
         encoder=EncoderConfig(
