@@ -1,4 +1,4 @@
-"""Between steps 2 and 3: the mean of two checkpoints of one training, which keeps what both learned.
+"""Mean of two checkpoints of one training, which keeps what both learned (after step 2).
 
 nano is trained twice over: with the backbone's upper part released, then frozen with injected
 classes; the mean is better on both sides than either is on the other's.
