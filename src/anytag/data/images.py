@@ -293,7 +293,8 @@ def _open_heif(stream: io.BytesIO, name: str) -> Image.Image:
         raise ImageError(
             "unsupported", f"{name} is HEIC; to read it: pip install 'anytag[heif]'"
         ) from error
-    image: Image.Image = HeifImageFile(stream, "")
+    factory: Any = HeifImageFile  # Any: pillow_heif has no annotations
+    image: Image.Image = factory(stream, "")
     return image
 
 
