@@ -33,7 +33,6 @@ from anytag.models.mobilenet import MobileNetV2, from_timm
 #: blocks of `MobileNetV2.blocks` that stay frozen: up to the 96-channel stage
 NUM_FROZEN = 13
 SIZE = 256
-GRID = SIZE // 16
 #: windows of 4 x 4 final cells with stride 2 on the 8 x 8 final map
 WINDOW, STRIDE = 4, 2
 

@@ -1,7 +1,7 @@
 """Step 2 of training nano: cached features -> a RAM-type tagger.
 
-Trains the upper part of MobileNetV2, the projection, the label queries and the tagging decoder
-on a random part of the vocabulary in each step (labels do not interact, so this is unbiased).
+Trains the upper part of MobileNetV2, the projection, the label queries and the tagging decoder.
+Each photo is asked some of the tags in each step: labels do not interact, so any choice will do.
 
 Run:  python tools/nano/train.py --features DIR --labels DIR --photos DIR... --text DIR
           --weights F.safetensors --out nano.pt --minutes 60
@@ -26,6 +26,7 @@ from features import NUM_FROZEN, STRIDE, WINDOW, Teacher
 from targets import HUMAN, Supervision, Vocabulary, read_vocabulary, supervise, teacher_targets
 from torch import Tensor
 
+from anytag.evaluation.metrics import mean_average_precision
 from anytag.inference.static_text import StaticTextEncoder
 from anytag.models.config import TaggerConfig, nano
 from anytag.models.tagging import TaggingNetwork
@@ -295,18 +296,10 @@ def validate(
                 logits.append(network.decoder(labels, top_of(network, middle)).float())
                 truth.append((batch.target == 1) & (batch.weight == HUMAN))
             if logits:
-                parts.append(f"{source.name} {mean_ap(torch.cat(logits), torch.cat(truth)):.1f}")
+                ap = mean_average_precision(torch.cat(logits).numpy(), torch.cat(truth).numpy())
+                parts.append(f"{source.name} {100 * ap.value:.1f}")
     network.train()
     return ", ".join(parts)
-
-
-def mean_ap(scores: Tensor, truth: Tensor) -> float:
-    """Percent, over tags with a positive."""
-    order = scores.argsort(0, descending=True)
-    hits = truth.gather(0, order).float()
-    precision = hits.cumsum(0) / torch.arange(1, len(hits) + 1)[:, None]
-    ap = (precision * hits).sum(0) / hits.sum(0).clamp(min=1)
-    return float(100 * ap[hits.sum(0) > 0].mean())
 
 
 def build(weights: Path, config: TaggerConfig, middle: Tensor) -> TaggingNetwork:

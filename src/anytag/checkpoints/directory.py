@@ -37,6 +37,19 @@ EMBEDDED = ("nano",)
 CHECKPOINTS = (".pth", ".pt", ".ckpt", ".safetensors")
 
 
+def check_format(number: int) -> None:
+    """Refuse a config.json of another format than ours.
+
+    Raises:
+        ConfigError: the format is not `FORMAT`
+    """
+    if number != FORMAT:
+        raise ConfigError(
+            f"format {number} is not known to this version of anytag (it reads "
+            f"format {FORMAT}); update anytag"
+        )
+
+
 @dataclass(frozen=True, kw_only=True)
 class ModelCard:
     """``config.json``."""
@@ -52,11 +65,7 @@ class ModelCard:
     text_encoder: str
 
     def __post_init__(self) -> None:
-        if self.format != FORMAT:
-            raise ConfigError(
-                f"format {self.format} is not known to this version of anytag (it reads "
-                f"format {FORMAT}); update anytag"
-            )
+        check_format(self.format)
 
 
 @dataclass(frozen=True, kw_only=True)

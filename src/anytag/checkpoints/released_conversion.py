@@ -18,7 +18,8 @@ from anytag.checkpoints.convert import (
     convert_checkpoint,
     detect_family,
 )
-from anytag.checkpoints.released_directory import FILES, FORMAT, ReleasedCard, save_released
+from anytag.checkpoints.directory import FORMAT
+from anytag.checkpoints.released_directory import FILES, ReleasedCard, save_released
 from anytag.checkpoints.sizes import ConvertOptions
 from anytag.errors import ModelError, UsageError
 from anytag.labels.labelset import LabelSet

@@ -24,13 +24,13 @@ from torch import Tensor
 
 from anytag.checkpoints.checkpoint_file import read_checkpoint
 from anytag.checkpoints.convert import ConvertedCheckpoint, build_network
+from anytag.checkpoints.directory import check_format
 from anytag.config import from_plain, to_plain
 from anytag.errors import ConfigError, ModelError, OutputError
 from anytag.files import atomic_write
 from anytag.labels.labelset import LabelSet
 from anytag.models.released import ReleasedConfig, ReleasedNetwork
 
-FORMAT = 1
 #: all that `save_released` writes
 FILES = (
     "config.json",
@@ -54,11 +54,7 @@ class ReleasedCard:
     open_threshold: float = 0.5
 
     def __post_init__(self) -> None:
-        if self.format != FORMAT:
-            raise ConfigError(
-                f"format {self.format} is not known to this version of anytag (it reads "
-                f"format {FORMAT}); update anytag"
-            )
+        check_format(self.format)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,10 +9,9 @@ import shutil
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from anytag.checkpoints.directory import find_model
+from anytag.checkpoints.directory import FORMAT, find_model
 from anytag.checkpoints.released_conversion import TITLES, TagLists, convert_released
 from anytag.checkpoints.released_directory import (
-    FORMAT,
     LoadedReleased,
     is_released,
     load_released,
