@@ -1,0 +1,1 @@
+"""Data engine: generate missing tags, clean wrong ones, audit labelled sets."""

@@ -1,0 +1,59 @@
+"""`Batch`: what the loader gives and the objective consumes.
+
+Shapes: B images, S side in pixels, T tags, L caption tokens, M tag text tokens.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class Texts:
+    """Captions and the tags they were parsed to, as WordPiece ids."""
+
+    #: captions [B, L] int64, padded; each begins with the decoder's start mark
+    caption_ids: Tensor
+    #: [B, L] bool, True where there is text
+    caption_mask: Tensor
+    #: tag texts joined by " | " [B, M] int64; each begins with the encoder's start mark
+    tag_ids: Tensor
+    #: [B, M] bool
+    tag_mask: Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """Examples of one step on one process."""
+
+    #: crops as they were augmented, uint8 [B, 3, S, S]; the teacher sees the same ones
+    images: Tensor
+    #: float32 [B, T] in [0, 1]
+    targets: Tensor
+    #: weight of each answer, float32 [B, T], 0 = not known; None = all are known
+    weights: Tensor | None
+    #: None where nothing is captioned; pictures without a caption have an all-False mask
+    texts: Texts | None
+    #: the sampled caption of each picture, "" without; for alignment with a text encoder
+    captions: tuple[str, ...]
+    #: place of each example in the epoch's order, int64 [B]
+    positions: Tensor
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def to(self, device: torch.device) -> Batch:
+        """The same batch on another device."""
+        texts = self.texts
+        if texts is not None:
+            texts = Texts(**{f.name: getattr(texts, f.name).to(device) for f in fields(texts)})
+        return replace(
+            self,
+            images=self.images.to(device, non_blocking=True),
+            targets=self.targets.to(device, non_blocking=True),
+            weights=None if self.weights is None else self.weights.to(device, non_blocking=True),
+            texts=texts,
+        )
