@@ -5,14 +5,19 @@
     python benchmarks/parse.py                          # captions made here, 1 M of them
     python benchmarks/parse.py --captions FILE --labels tags.txt --json OUT.json
 
+The captions made here have 12 words on average; of a file, ``--words N`` takes captions in such
+numbers that they have N.
+
 parse
-    ``CaptionParser.parse`` alone, after 20,000 captions of warm-up; the median of five rounds, in
-    processor seconds (one core), beside seconds of the clock
+    ``CaptionParser.parse`` alone, each mode in a process of its own, all captions in a row: the
+    first 20,000, which bring most of the words, and the median of the rounds of 20,000 after
+    them, in processor seconds; ``all`` is all of them, the first included
 memory
-    resident memory after 100,000 and after all captions, each mode in a process of its own
+    resident memory of that process when the parser is made, after 100,000, half of the captions,
+    and all
 run
-    what ``anytag parse`` does between reading and writing: parsing and writing JSON lines, with 1
-    and more processes, in seconds of the clock
+    ``anytag parse FILE -o OUT`` as a user runs it, from a text file to JSON lines, start of Python
+    included, with 1 and more processes: seconds of the clock, and of the processor in all
 """
 
 from __future__ import annotations
@@ -20,18 +25,20 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import platform
 import random
+import resource
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from datetime import date
 from itertools import islice
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-from anytag.cli.parse_batches import ParserSpec, parse_blocks
-from anytag.data.captions import Caption
 from anytag.labels.labelset import LabelSet, read_tag_list
 from anytag.labels.lexicon import load_lexicon
 from anytag.labels.parse import CaptionParser
@@ -39,20 +46,23 @@ from anytag.labels.parse import CaptionParser
 ROOT = Path(__file__).parent.parent
 #: words that are drawn for each kind of slot
 _DRAWN = 50_000
+#: captions that are timed at once
+_ROUND = 20_000
+#: 96 words and marks in all
 TEMPLATES = (
-    "A {a} {n} and a {n} {g} on the {s} near a {n} .",
-    "Two {p} {g} in front of a {a} {n} with a {n} .",
+    "A {a} {n} and a {n} {g} on the {s} .",
+    "Two {p} {g} in front of a {a} {n} .",
     "A {h} in a {a} {n} {v} a {n} beside the {n} .",
     "{g} {a} {n} on {a} {n} at the {s} , {n} view",
     "The {h} {v} the {n} without a {n} on a {a} {s} .",
     "{n} of a {a} {h} with {p} and a {n} , isolated on white",
     "three {a} {p} {g} over the {n} {n} of the {s}",
-    "my {n} and the {a} {n} , {g} at the {s} with no {p} !",
+    "my {n} and the {a} {n} , {g} at the {s} !",
 )
 
 
 def make_captions(count: int, seed: int = 0) -> Iterator[str]:
-    """Captions of some twelve words from templates and the counted words of the word table."""
+    """Captions of twelve words on average: templates with counted words of the word table."""
     lexicon = load_lexicon()
     chance = random.Random(seed)
     drawn: dict[str, list[str]] = {}
@@ -80,7 +90,22 @@ def captions_of(options: argparse.Namespace, count: int) -> Iterator[str]:
     if options.captions is None:
         return make_captions(count)
     lines = options.captions.read_text(encoding="utf-8").splitlines()
+    if options.words is not None:
+        lines = with_mean(lines, options.words)
     return islice((line for _ in range(count // len(lines) + 1) for line in lines), count)
+
+
+def with_mean(lines: Sequence[str], words: float) -> list[str]:
+    """Lines in their order, left out where they would take the mean further from ``words``."""
+    kept: list[str] = []
+    total = 0
+    for line in lines:
+        num_words = len(line.split())
+        surplus = total - words * len(kept)
+        if surplus * (num_words - words) <= 0:
+            kept.append(line)
+            total += num_words
+    return kept
 
 
 def make_parser(mode: str, labels: Path) -> CaptionParser:
@@ -91,68 +116,87 @@ def make_parser(mode: str, labels: Path) -> CaptionParser:
     return CaptionParser.closed(LabelSet.from_names(read_tag_list(labels)))
 
 
-def speed(options: argparse.Namespace, mode: str) -> dict[str, Any]:
-    """Processor and clock seconds for batches that the parser has not seen."""
-    parser = make_parser(mode, options.labels)
-    texts = list(captions_of(options, 120_000))
-    for text in texts[:20_000]:
-        parser.parse(text)
-    rates, clock_rates = [], []
-    for start in range(20_000, 120_000, 20_000):
-        part = texts[start : start + 20_000]
-        processor, clock = time.process_time(), time.perf_counter()
-        for text in part:
-            parser.parse(text)
-        rates.append(len(part) / (time.process_time() - processor))
-        clock_rates.append(len(part) / (time.perf_counter() - clock))
-    words = sum(len(text.split()) for text in texts) / len(texts)
-    return {
-        "mode": mode,
-        "words": round(words, 1),
-        "captions_per_second": round(median(rates)),
-        "range": [round(min(rates)), round(max(rates))],
-        "captions_per_clock_second": round(median(clock_rates)),
-    }
-
-
 def resident() -> float:
     """Resident memory in MB."""
     pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
-def memory(options: argparse.Namespace, mode: str) -> dict[str, Any]:
-    """Resident memory as captions go by; run in a process of its own."""
+def rounds_of(captions: Iterator[str]) -> Iterator[list[str]]:
+    while texts := list(islice(captions, _ROUND)):
+        yield texts
+
+
+def measure(options: argparse.Namespace, mode: str) -> dict[str, Any]:
+    """Speed and memory of one mode; run in a process of its own."""
     before = resident()
     parser = make_parser(mode, options.labels)
-    made = resident()
-    points = {}
-    for number, text in enumerate(captions_of(options, options.count), start=1):
-        parser.parse(text)
+    memory = {"python": round(before, 1), "made": round(resident(), 1)}
+    seconds: list[float] = []
+    number = words = 0
+    for texts in rounds_of(captions_of(options, options.count)):
+        start = time.process_time()
+        for text in texts:
+            parser.parse(text)
+        seconds.append((time.process_time() - start) / len(texts))
+        words += sum(len(text.split()) for text in texts)
+        number += len(texts)
         if number in (100_000, options.count // 2, options.count):
-            points[f"{number:,}"] = round(resident(), 1)
-    return {"mode": mode, "python": round(before, 1), "made": round(made, 1), **points}
+            memory[f"{number:,}"] = round(resident(), 1)
+    later = seconds[1:] or seconds
+    return {
+        "mode": mode,
+        "words": round(words / number, 2),
+        "captions_per_second": round(1 / median(later)),
+        "range": [round(1 / max(later)), round(1 / min(later))],
+        "first_20000": round(1 / seconds[0]),
+        "all": round(len(seconds) / sum(seconds)),
+        "memory_mb": memory,
+    }
 
 
-def runs(options: argparse.Namespace) -> list[dict[str, Any]]:
-    """Whole batches to JSON lines in several processes."""
-    texts = list(captions_of(options, 200_000))
-    rows = [Caption(source="a.txt", row=row, text=text) for row, text in enumerate(texts, start=1)]
-    results = []
-    for processes in options.processes:
-        clock = time.perf_counter()
-        size = sum(
-            len(block.data) for block in parse_blocks(rows, ParserSpec(), processes=processes)
-        )
-        seconds = time.perf_counter() - clock
-        results.append(
-            {
-                "processes": processes,
-                "captions_per_second": round(len(rows) / seconds),
-                "megabytes_per_second": round(size / 1e6 / seconds, 1),
-            }
-        )
-    return results
+def children_seconds() -> float:
+    """Processor seconds of all processes that were started here and have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def runs(options: argparse.Namespace, folder: Path) -> list[dict[str, Any]]:
+    """The command itself, in turns with 1 and more processes; the fastest of each."""
+    source, out = folder / "captions.txt", folder / "tags.jsonl"
+    with source.open("w", encoding="utf-8") as file:
+        file.writelines(text + "\n" for text in captions_of(options, options.run_count))
+    found: dict[int, tuple[float, float]] = {}
+    for processes in options.processes * options.repeats:
+        command = [sys.executable, "-m", "anytag", "parse", str(source), "-o", str(out)]
+        command += ["--overwrite", "--quiet", "--processes", str(processes)]
+        before, clock = children_seconds(), time.perf_counter()
+        subprocess.run(command, check=True)
+        took = (time.perf_counter() - clock, children_seconds() - before)
+        found[processes] = min(found.get(processes, took), took)
+    return [
+        {
+            "processes": processes,
+            "captions": options.run_count,
+            "captions_per_clock_second": round(options.run_count / clock),
+            "captions_per_processor_second": round(options.run_count / processor),
+            "output_mb": round(out.stat().st_size / 1e6),
+        }
+        for processes, (clock, processor) in found.items()
+    ]
+
+
+def about() -> dict[str, Any]:
+    """Machine and date."""
+    info = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    names = [line.partition(": ")[2] for line in info if line.startswith("model name")]
+    return {
+        "cpu": names[0] if names else platform.machine(),
+        "cores": os.cpu_count(),
+        "system": platform.platform(terse=True),
+        "python": platform.python_version(),
+        "load_before": round(os.getloadavg()[0], 2),
+    }
 
 
 def main() -> None:
@@ -161,21 +205,24 @@ def main() -> None:
     arguments.add_argument("--captions", type=Path, help="one a line; repeated as needed")
     arguments.add_argument("--labels", type=Path, default=ROOT / "tests/gold/labels.json")
     arguments.add_argument("--count", type=int, default=1_000_000)
+    arguments.add_argument("--words", type=float, help="mean words of the captions of a file")
     arguments.add_argument("--processes", type=int, nargs="+", default=[1, 2])
+    arguments.add_argument("--run-count", type=int, default=1_000_000, help="captions of a run")
+    arguments.add_argument("--repeats", type=int, default=2, help="runs of each")
     arguments.add_argument("--json", type=Path)
-    arguments.add_argument("--memory-of", choices=["open", "closed"], help=argparse.SUPPRESS)
+    arguments.add_argument("--mode", choices=["open", "closed"], help=argparse.SUPPRESS)
     options = arguments.parse_args()
-    if options.memory_of:
-        print(json.dumps(memory(options, options.memory_of)))
+    if options.mode:
+        print(json.dumps(measure(options, options.mode)))
         return
-    result: dict[str, Any] = {"load": os.getloadavg()[0]}
-    result["parse"] = [speed(options, mode) for mode in ("open", "closed")]
-    result["run"] = runs(options)
-    result["memory"] = []
+    result: dict[str, Any] = {"kind": "parse", "date": date.today().isoformat(), "machine": about()}
+    result["parse"] = []
     for mode in ("open", "closed"):
-        command = [sys.executable, __file__, *sys.argv[1:], "--memory-of", mode]
-        ended = subprocess.run(command, check=True, capture_output=True, text=True)
-        result["memory"].append(json.loads(ended.stdout))
+        command = [sys.executable, __file__, *sys.argv[1:], "--mode", mode]
+        ended = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+        result["parse"].append(json.loads(ended.stdout))
+    with tempfile.TemporaryDirectory() as folder:
+        result["run"] = runs(options, Path(folder))
     text = json.dumps(result, indent=1)
     print(text)
     if options.json:

@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 
-from anytag.cli import parse_batches
 from anytag.cli.main import main
-from anytag.cli.parse_batches import ParserSpec, Worker
+from anytag.cli.parse_batches import Output, ParserSpec, Worker
+from anytag.data import caption_blocks
+from anytag.data.caption_blocks import CaptionBlock, row_blocks
 from anytag.data.captions import Caption
 
 Run = Callable[..., tuple[int, str, str]]
@@ -103,7 +104,8 @@ def test_hostile_rows_are_counted_and_never_fatal(run: Run, tmp_path: Path) -> N
 def test_a_resumed_run_equals_an_uninterrupted_one(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str
 ) -> None:
-    monkeypatch.setattr(parse_batches, "_BATCH_CAPTIONS", 10)
+    monkeypatch.setattr(caption_blocks, "_CHUNK", 100)
+    monkeypatch.setattr(caption_blocks, "BLOCK_BYTES", 300)
     lines = [f"{number} dogs on a bench" if number % 9 else "{" for number in range(95)]
     rows = [json.dumps({"caption": line}) if line != "{" else line for line in lines]
     (tmp_path / "a.jsonl").write_text("\n".join(rows))
@@ -113,12 +115,12 @@ def test_a_resumed_run_equals_an_uninterrupted_one(
     calls = 0
     real = Worker.__call__
 
-    def dies(self: Worker, batch: list[Caption]) -> parse_batches.Block:
+    def dies(self: Worker, block: CaptionBlock) -> Output:
         nonlocal calls
         calls += 1
         if calls == 4:
             raise KeyboardInterrupt
-        return real(self, batch)
+        return real(self, block)
 
     monkeypatch.setattr(Worker, "__call__", dies)
     assert run("a.jsonl", "-o", part)[0] == 130
@@ -151,7 +153,8 @@ def test_another_run_is_not_mixed_in(run: Run, tmp_path: Path) -> None:
 def test_processes_give_the_same_bytes_in_the_same_order(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(parse_batches, "_BATCH_CAPTIONS", 7)
+    monkeypatch.setattr(caption_blocks, "_CHUNK", 100)
+    monkeypatch.setattr(caption_blocks, "BLOCK_BYTES", 200)
     (tmp_path / "a.txt").write_text("".join(f"{n} cats and no dog\n" for n in range(100)))
     assert run("a.txt", "-o", "one.jsonl")[0] == 0
     assert run("a.txt", "-o", "two.jsonl", "--processes", 2)[0] == 0
@@ -160,9 +163,10 @@ def test_processes_give_the_same_bytes_in_the_same_order(
 
 def test_hand_made_json_is_what_json_would_write() -> None:
     caption = Caption(source='a"\\b', row=3, text='two "dogs"\n\u2028 \x00😀 no cat', image="é")
-    block = Worker(ParserSpec())([caption])
-    record = json.loads(block.data)
-    assert block.data.decode() == json.dumps(record, ensure_ascii=False) + "\n"
+    (block,) = row_blocks([caption])
+    done = Worker(ParserSpec())(block)
+    record = json.loads(done.data)
+    assert done.data.decode() == json.dumps(record, ensure_ascii=False) + "\n"
     assert record["caption"] == caption.text
     assert record["image"] == "é"
     assert [tag["name"] for tag in record["tags"]] == ["dog", "cat"]

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from anytag.labels import reading
+from anytag.labels import parse, reading, steps
 from anytag.labels.labelset import Label, LabelSet
 from anytag.labels.parse import CaptionParser, ParsedTag
 
@@ -168,7 +168,9 @@ def test_forgetting_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     captions = [line.split('"caption": "')[1].split('", "tags"')[0] for line in _gold()]
     expected = [OPEN.parse(caption) for caption in captions]
     monkeypatch.setattr(reading, "MAX_WORDS", 5)
-    monkeypatch.setattr(reading, "MAX_DECISIONS", 5)
+    monkeypatch.setattr(reading, "MAX_PHRASES", 1)
+    monkeypatch.setattr(steps, "MAX_STEPS", 5)
+    monkeypatch.setattr(parse, "MAX_COMPOUNDS", 1)
     small = CaptionParser.open()
     assert [small.parse(caption) for caption in captions] == expected
 

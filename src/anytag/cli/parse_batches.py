@@ -1,48 +1,29 @@
-"""Batches of captions to bytes of output, in this process or in several, in order."""
+"""Blocks of captions to bytes of output, in this process or in several, in order.
+
+A worker gets lines as they are in the file and gives back what is to be written, so that the
+process that reads and writes has next to nothing to do.
+"""
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from multiprocessing import get_context
 from multiprocessing.pool import AsyncResult
 from pathlib import Path
-from typing import Protocol
+from typing import TypeAlias
 
-from anytag.data.caption_rows import Caption
+from anytag.cli.parse_output import JsonLines, csv_rows
+from anytag.data.caption_blocks import CaptionBlock, captions_of
 from anytag.labels.labelset import LabelSet, read_tag_list
-from anytag.labels.parse import CaptionParser, ParsedTag
+from anytag.labels.parse import CaptionParser, PlainTag
 
-#: a batch ends at this many captions or characters
-_BATCH_CAPTIONS = 2000
-_BATCH_CHARACTERS = 1 << 20
-CSV_COLUMNS = [
-    "source",
-    "row",
-    "image",
-    "caption",
-    "tag",
-    "kind",
-    "start",
-    "end",
-    "negated",
-    "quantity",
-    "id",
-    "error",
-    "message",
-]
-
-
-class Parser(Protocol):
-    """`CaptionParser` or `SpacyParser`."""
-
-    def parse(self, caption: str) -> list[ParsedTag]:
-        """The tags of a caption."""
+#: blocks for each process that are read but not written
+_BACKLOG = 3
+#: caption -> its tags
+Parse: TypeAlias = Callable[[str], Sequence[PlainTag]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +39,7 @@ class ParserSpec:
     #: "jsonl" or "csv"
     form: str = "jsonl"
 
-    def make(self) -> Parser:
+    def make(self) -> Parse:
         """The parser.
 
         Raises:
@@ -69,8 +50,20 @@ class ParserSpec:
         if self.parser != "builtin":
             from anytag.labels.spacy_parser import SpacyParser
 
-            return SpacyParser(self.parser.partition(":")[2], labels)
-        return CaptionParser.open() if labels is None else CaptionParser.closed(labels)
+            return SpacyParser(self.parser.partition(":")[2], labels).parse
+        parser = CaptionParser.open() if labels is None else CaptionParser.closed(labels)
+        return parser.parse_plain
+
+    def check(self) -> None:
+        """Find out what is wrong with it, if anything, with less work than `make`.
+
+        Raises:
+            as `make`
+        """
+        if self.parser == "builtin":
+            self.load_labels()
+        else:
+            self.make()
 
     def load_labels(self) -> LabelSet | None:
         """The label set of closed mode."""
@@ -89,8 +82,8 @@ class ParserSpec:
 
 
 @dataclass(frozen=True, slots=True)
-class Block:
-    """A batch that is done."""
+class Output:
+    """A block that is done."""
 
     data: bytes
     num_captions: int
@@ -101,18 +94,18 @@ class Block:
 
 
 class Worker:
-    """Parses and writes down batches."""
+    """Parses and writes down blocks."""
 
     def __init__(self, spec: ParserSpec) -> None:
-        self._parser = spec.make()
-        self._encode = _csv_rows if spec.form == "csv" else _json_line
+        self._parse = spec.make()
+        self._encode = csv_rows if spec.form == "csv" else JsonLines()
 
-    def __call__(self, batch: Sequence[Caption]) -> Block:
-        parse, encode = self._parser.parse, self._encode
+    def __call__(self, block: CaptionBlock) -> Output:
+        parse, encode = self._parse, self._encode
         lines, errors = [], []
         num_tags = num_recoded = 0
-        for caption in batch:
-            tags: list[ParsedTag] = []
+        for caption in captions_of(block):
+            tags: Sequence[PlainTag] = ()
             if caption.error is None:
                 tags = parse(caption.text)
                 num_tags += len(tags)
@@ -122,75 +115,23 @@ class Worker:
                 errors.append(f"{caption.source}{place}: {caption.error[1]}")
             lines.append(encode(caption, tags))
         data = "".join(lines).encode("utf-8", "backslashreplace")
-        return Block(data, len(batch), num_tags, num_recoded, tuple(errors))
-
-
-_text = json.encoder.encode_basestring  # as json.dumps does it
-
-
-def _json_line(caption: Caption, tags: list[ParsedTag]) -> str:
-    """One record; put together by hand, as `json.dumps` takes longer than parsing."""
-    parts = []
-    for name, kind, start, end, negated, quantity, id_ in tags:
-        parts.append(
-            f'{{"name": {_text(name)}, "kind": "{kind}", "span": [{start}, {end}], '
-            f'"negated": {"true" if negated else "false"}, '
-            f'"quantity": {"null" if quantity is None else quantity}'
-            + ("}" if id_ is None else f', "id": {id_}}}')
-        )
-    image = "null" if caption.image is None else _text(caption.image)
-    error = "null"
-    if caption.error is not None:
-        kind, message = caption.error
-        error = f'{{"type": {_text(kind)}, "message": {_text(message)}}}'
-    return (
-        f'{{"source": {_text(caption.source)}, "row": {caption.row}, "image": {image}, '
-        f'"caption": {_text(caption.text)}, "tags": [{", ".join(parts)}], "error": {error}}}\n'
-    )
-
-
-def _csv_rows(caption: Caption, tags: list[ParsedTag]) -> str:
-    """One row a tag; a caption without tags, or an error, has one row too."""
-    place = (caption.source, caption.row, caption.image, caption.text)
-    rows: list[tuple[object, ...]] = [
-        (*place, name, kind, start, end, "true" if negated else "false", quantity, id_, "", "")
-        for name, kind, start, end, negated, quantity, id_ in tags
-    ]
-    text = io.StringIO()
-    if not rows:
-        rows = [(*place, *[""] * 7, *(caption.error or ("", "")))]
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    return text.getvalue()
-
-
-def batches(captions: Iterable[Caption]) -> Iterator[list[Caption]]:
-    """Captions in batches of bounded count and length."""
-    batch: list[Caption] = []
-    size = 0
-    for caption in captions:
-        batch.append(caption)
-        size += len(caption.text)
-        if len(batch) >= _BATCH_CAPTIONS or size >= _BATCH_CHARACTERS:
-            yield batch
-            batch, size = [], 0
-    if batch:
-        yield batch
+        return Output(data, len(lines), num_tags, num_recoded, tuple(errors))
 
 
 def parse_blocks(
-    captions: Iterable[Caption], spec: ParserSpec, *, processes: int = 1
-) -> Iterator[Block]:
-    """Output in the order of the captions, with a bounded number of batches in memory."""
+    blocks: Iterable[CaptionBlock], spec: ParserSpec, *, processes: int = 1
+) -> Iterator[Output]:
+    """Output in the order of the captions, with a bounded number of blocks in memory."""
     if processes == 1:
         worker = Worker(spec)
-        yield from map(worker, batches(captions))
+        yield from map(worker, blocks)
         return
-    spec.make()  # what is wrong with the spec is wrong here, with a clear error
-    waiting: deque[AsyncResult[Block]] = deque()
+    spec.check()
+    waiting: deque[AsyncResult[Output]] = deque()
     with get_context("spawn").Pool(processes, _start_worker, (spec,)) as pool:
-        for batch in batches(captions):
-            waiting.append(pool.apply_async(_work, (batch,)))
-            if len(waiting) > 3 * processes:
+        for block in blocks:
+            waiting.append(pool.apply_async(_work, (block,)))
+            if len(waiting) > _BACKLOG * processes:
                 yield waiting.popleft().get()
         while waiting:
             yield waiting.popleft().get()
@@ -207,6 +148,6 @@ def _start_worker(spec: ParserSpec) -> None:
     _worker = Worker(spec)
 
 
-def _work(batch: list[Caption]) -> Block:
+def _work(block: CaptionBlock) -> Output:
     assert _worker is not None
-    return _worker(batch)
+    return _worker(block)

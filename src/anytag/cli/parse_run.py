@@ -8,20 +8,25 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from itertools import islice
+from itertools import chain
 from pathlib import Path
 from typing import IO, Any
 
 from anytag.cli.interrupts import interrupts_wait
-from anytag.cli.parse_batches import CSV_COLUMNS, Block, ParserSpec, parse_blocks
-from anytag.data.captions import Caption, read_captions, read_lines
+from anytag.cli.parse_batches import Output, ParserSpec, parse_blocks
+from anytag.cli.parse_output import CSV_COLUMNS
+from anytag.data.caption_blocks import CaptionBlock, line_blocks, pass_over
+from anytag.data.captions import read_blocks
 from anytag.errors import OutputError, UsageError
 from anytag.files import atomic_write, display_path
 
 _MAX_SHOWN = 10
+#: a run that is killed loses as much
+_SECONDS_BETWEEN_NOTES = 1.0
 
 
 @dataclass
@@ -34,13 +39,13 @@ class Progress:
     recoded: int = 0
     failed: int = 0
 
-    def add(self, block: Block) -> None:
+    def add(self, done: Output) -> None:
         """Count a block that was written."""
-        self.captions += block.num_captions
-        self.bytes += len(block.data)
-        self.tags += block.num_tags
-        self.recoded += block.num_recoded
-        self.failed += len(block.errors)
+        self.captions += done.num_captions
+        self.bytes += len(done.data)
+        self.tags += done.num_tags
+        self.recoded += done.num_recoded
+        self.failed += len(done.errors)
 
 
 def run(
@@ -63,43 +68,43 @@ def run(
         UsageError: an input has no known format, OUT exists, or belongs to another run
     """
     readers = [_reader(path, column) for path in inputs]  # wrong names are found before any work
+    blocks = chain.from_iterable(readers)
     settings = {"inputs": list(inputs), "column": column, **asdict(spec)}
     if out is None:
-        progress = _to_stdout(_captions(readers), spec, processes)
+        progress = _to_stdout(blocks, spec, processes)
     else:
         with _opened(out, settings, resume=resume, overwrite=overwrite) as (file, progress):
-            captions = islice(_captions(readers), progress.captions, None)
-            for block in parse_blocks(captions, spec, processes=processes):
-                with interrupts_wait():
-                    _write(file, block.data, out)
-                    progress.add(block)
-                    _note(out, settings, progress)
-                _show(block, progress)
+            note = _Note(out, settings)
+            rest = pass_over(blocks, progress.captions)
+            try:
+                for done in parse_blocks(rest, spec, processes=processes):
+                    with interrupts_wait():
+                        _write(file, done.data, out)
+                        progress.add(done)
+                        note.keep_up(progress)
+                    _show(done, progress)
+            finally:
+                note.write(progress)
     if not quiet:
         _summary(progress)
     return 1 if progress.failed else 0
 
 
-def _reader(path: str, column: str | None) -> Iterator[Caption]:
+def _reader(path: str, column: str | None) -> Iterator[CaptionBlock]:
     if path == "-":
-        return read_lines(sys.stdin.buffer, "-")
-    return read_captions(Path(path), column=column)
+        return line_blocks(sys.stdin.buffer, "-", "text")
+    return read_blocks(Path(path), column=column)
 
 
-def _captions(readers: list[Iterator[Caption]]) -> Iterator[Caption]:
-    for reader in readers:
-        yield from reader
-
-
-def _to_stdout(captions: Iterator[Caption], spec: ParserSpec, processes: int) -> Progress:
+def _to_stdout(blocks: Iterator[CaptionBlock], spec: ParserSpec, processes: int) -> Progress:
     progress = Progress()
     if spec.form == "csv":
         sys.stdout.buffer.write(_header())
-    for block in parse_blocks(captions, spec, processes=processes):
-        sys.stdout.buffer.write(block.data)
+    for done in parse_blocks(blocks, spec, processes=processes):
+        sys.stdout.buffer.write(done.data)
         sys.stdout.buffer.flush()
-        progress.add(block)
-        _show(block, progress)
+        progress.add(done)
+        _show(done, progress)
     return progress
 
 
@@ -119,9 +124,23 @@ def _note_path(out: Path) -> Path:
     return out.with_name(out.name + ".run.json")
 
 
-def _note(out: Path, settings: dict[str, Any], progress: Progress) -> None:
-    with atomic_write(_note_path(out), text=True) as file:
-        json.dump({"settings": settings, "progress": asdict(progress)}, file, indent=1)
+class _Note:
+    """``OUT.run.json``; written now and then only, as each time the disk is waited for."""
+
+    def __init__(self, out: Path, settings: dict[str, Any]) -> None:
+        self._path = _note_path(out)
+        self._settings = settings
+        self._written = time.monotonic()
+
+    def keep_up(self, progress: Progress) -> None:
+        """Write it if the last time is long ago."""
+        if time.monotonic() - self._written >= _SECONDS_BETWEEN_NOTES:
+            self.write(progress)
+
+    def write(self, progress: Progress) -> None:
+        with atomic_write(self._path, text=True) as file:
+            json.dump({"settings": self._settings, "progress": asdict(progress)}, file, indent=1)
+        self._written = time.monotonic()
 
 
 @contextmanager
@@ -142,7 +161,7 @@ def _opened(
         if not progress.bytes and settings["form"] == "csv":
             _write(file, _header(), out)
             progress.bytes = len(_header())
-        _note(out, settings, progress)
+        _Note(out, settings).write(progress)
         yield file, progress
 
 
@@ -166,10 +185,10 @@ def _resumed(out: Path, settings: dict[str, Any]) -> Progress:
     return progress
 
 
-def _show(block: Block, progress: Progress) -> None:
+def _show(done: Output, progress: Progress) -> None:
     """Errors on standard error, the first ones only; all are in the output."""
-    shown = progress.failed - len(block.errors)
-    for message in block.errors[: max(0, _MAX_SHOWN - shown)]:
+    shown = progress.failed - len(done.errors)
+    for message in done.errors[: max(0, _MAX_SHOWN - shown)]:
         print(f"anytag: {display_path(message)}", file=sys.stderr)
     if shown < _MAX_SHOWN <= progress.failed:
         print("anytag: further errors are in the output only", file=sys.stderr)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import gzip
 import io
+import tarfile
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 #: columns and keys that hold captions, and those that name the image, by precedence
 CAPTION_KEYS = ("caption", "captions", "text", "sentence", "sentences", "raw", "alt", "title")
@@ -25,10 +26,11 @@ IMAGE_KEYS = (
 )
 #: longest line, field or archive member that is read, in bytes
 MAX_BYTES = 1 << 24
+#: what reading a damaged file raises
+FAILURES = (OSError, EOFError, zlib.error, tarfile.TarError)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Caption:
+class Caption(NamedTuple):
     """One caption of a file, or why there is none."""
 
     #: file as given
@@ -71,21 +73,27 @@ def lines_of(handle: IO[bytes]) -> Iterator[tuple[int, bytes | str]]:
     """Lines with their numbers; instead of one that is too long, a message."""
     start = handle.readline(MAX_BYTES)
     if start[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        handle = _from_utf16(start, handle)
+        handle = from_utf16(start, handle)
         start = handle.readline(MAX_BYTES)
     row, line = 1, start
     while line:
         if len(line) >= MAX_BYTES and not line.endswith(b"\n"):
             while (rest := handle.readline(MAX_BYTES)) and not rest.endswith(b"\n"):
                 pass
-            yield row, f"the line is longer than {MAX_BYTES} bytes"
+            yield row, too_long()
         else:
             yield row, line
         row += 1
         line = handle.readline(MAX_BYTES)
 
 
-def _from_utf16(start: bytes, rest: IO[bytes]) -> IO[bytes]:
+def too_long() -> str:
+    """What is wrong with a line."""
+    return f"the line is longer than {MAX_BYTES} bytes"
+
+
+def from_utf16(start: bytes, rest: IO[bytes]) -> IO[bytes]:
+    """A stream that begins with ``start``, as UTF-8."""
     text = (start + rest.read(MAX_BYTES)).decode("utf-16", "replace")
     return io.BytesIO(text.encode("utf-8", "replace"))
 

@@ -6,19 +6,20 @@ goes on. Text that is not UTF-8 is read as Windows-1252 and marked.
 
 from __future__ import annotations
 
-import json
-import tarfile
-import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, Literal
 
-from anytag.data.caption_rows import Caption, decode, from_object, lines_of, open_file
+from anytag.data.caption_blocks import CaptionBlock, captions_of, line_blocks, row_blocks
+from anytag.data.caption_rows import FAILURES, Caption, open_file
 from anytag.data.caption_tables import check_pyarrow, read_parquet, read_shard, read_table
 from anytag.errors import UsageError
 from anytag.files import display_path
 
-__all__ = ["Caption", "read_captions", "read_lines"]
+__all__ = ["Caption", "read_blocks", "read_captions", "read_lines"]
+
+_LINES: dict[str, Literal["text", "json"]] = {".txt": "text", ".jsonl": "json", ".ndjson": "json"}
+_TABLES = {".csv": read_table, ".tsv": read_table, ".parquet": read_parquet, ".tar": read_shard}
 
 
 def read_captions(path: Path, *, column: str | None = None) -> Iterator[Caption]:
@@ -32,29 +33,35 @@ def read_captions(path: Path, *, column: str | None = None) -> Iterator[Caption]
         UsageError: the name has none of these endings
         MissingExtraError: parquet without pyarrow
     """
+    blocks = read_blocks(path, column=column)
+    return (caption for block in blocks for caption in captions_of(block))
+
+
+def read_blocks(path: Path, *, column: str | None = None) -> Iterator[CaptionBlock]:
+    """The same in blocks, most of whose work is still to be done.
+
+    Raises:
+        UsageError, MissingExtraError: as `read_captions`
+    """
     suffixes = [suffix.lower() for suffix in path.suffixes]
     ending = suffixes[-1] if suffixes else ""
     if ending == ".gz" and len(suffixes) > 1:
         ending = suffixes[-2]
     ending = ".tar" if ending == ".tgz" else ending
-    reader = _READERS.get(ending)
-    if reader is None:
-        known = ", ".join(_READERS)
+    if ending in _LINES:
+        return _read_lines(path, _LINES[ending], column)
+    if ending not in _TABLES:
+        known = ", ".join([*_LINES, *_TABLES])
         raise UsageError(f"{display_path(path)}: captions are read from {known} files")
     if ending == ".parquet":
         check_pyarrow()
-    return _guarded(path, reader(path, column))
+    return row_blocks(_guarded(path, _TABLES[ending](path, column)))
 
 
 def read_lines(handle: IO[bytes], source: str) -> Iterator[Caption]:
     """Captions of a stream, one a line."""
-    for row, line in lines_of(handle):
-        if isinstance(line, str):
-            yield Caption(source=source, row=row, error=("too_long", line))
-            continue
-        text, recoded = decode(line)
-        if text := text.strip("\r\n\0"):
-            yield Caption(source=source, row=row, text=text, recoded=recoded)
+    blocks = line_blocks(handle, source, "text")
+    return (caption for block in blocks for caption in captions_of(block))
 
 
 def _guarded(path: Path, captions: Iterator[Caption]) -> Iterator[Caption]:
@@ -64,41 +71,25 @@ def _guarded(path: Path, captions: Iterator[Caption]) -> Iterator[Caption]:
         for caption in captions:
             row = caption.row
             yield caption
-    except FileNotFoundError:
-        yield Caption(source=str(path), row=0, error=("missing", "no such file"))
-    except (OSError, EOFError, zlib.error, tarfile.TarError) as error:
-        message = f"reading stopped after row {row}: {error}"
-        yield Caption(source=str(path), row=0, error=("unreadable", message))
+    except FAILURES as error:
+        yield _failed(path, row, error)
 
 
-def _read_text(path: Path, column: str | None) -> Iterator[Caption]:
-    with open_file(path) as handle:
-        yield from read_lines(handle, str(path))
+def _read_lines(
+    path: Path, kind: Literal["text", "json"], column: str | None
+) -> Iterator[CaptionBlock]:
+    row = 0
+    try:
+        with open_file(path) as handle:
+            for block in line_blocks(handle, str(path), kind, column):
+                row = block.row + block.data.count(b"\n") - 1
+                yield block
+    except FAILURES as error:
+        yield from row_blocks([_failed(path, row, error)])
 
 
-def _read_jsonl(path: Path, column: str | None) -> Iterator[Caption]:
-    with open_file(path) as handle:
-        for row, line in lines_of(handle):
-            if isinstance(line, str):
-                yield Caption(source=str(path), row=row, error=("too_long", line))
-                continue
-            text, recoded = decode(line)
-            if not text.strip():
-                continue
-            try:
-                value = json.loads(text)
-            except (ValueError, RecursionError) as error:
-                yield Caption(source=str(path), row=row, error=("bad_json", str(error)))
-                continue
-            yield from from_object(str(path), row, value, column, recoded)
-
-
-_READERS: dict[str, Callable[[Path, str | None], Iterator[Caption]]] = {
-    ".txt": _read_text,
-    ".jsonl": _read_jsonl,
-    ".ndjson": _read_jsonl,
-    ".csv": read_table,
-    ".tsv": read_table,
-    ".parquet": read_parquet,
-    ".tar": read_shard,
-}
+def _failed(path: Path, row: int, error: BaseException) -> Caption:
+    if isinstance(error, FileNotFoundError):
+        return Caption(source=str(path), row=0, error=("missing", "no such file"))
+    message = f"reading stopped after row {row}: {error}"
+    return Caption(source=str(path), row=0, error=("unreadable", message))

@@ -13,18 +13,25 @@ made once (`rules`), and a caption is then a walk through remembered decisions.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from itertools import accumulate, count
+from collections.abc import Callable, Sequence
+from functools import partial
+from itertools import accumulate
 from operator import attrgetter
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from anytag.labels.labelset import LabelSet
 from anytag.labels.lexicon import Lexicon, load_lexicon
-from anytag.labels.reading import Reader, Token
-from anytag.labels.vocabulary import ClosedVocabulary, Noun, OpenVocabulary, Vocabulary
+from anytag.labels.phrases import may_have_phrase
+from anytag.labels.reading import Reader
+from anytag.labels.steps import Token
+from anytag.labels.vocabulary import ClosedVocabulary, OpenVocabulary, PlainName, Vocabulary
 
+#: runs of nouns that are remembered; more start the memory anew, and longer ones are not remembered
+MAX_COMPOUNDS = 10_000
+_MAX_COMPOUND = 8
 _PIECE = re.compile("[^ ]+ *")
 _ADVANCE = attrgetter("advance")
+_WORD = attrgetter("word")
 
 
 class ParsedTag(NamedTuple):
@@ -57,6 +64,12 @@ class ParsedTag(NamedTuple):
         return record
 
 
+#: name, kind, start, end, negated, quantity, id
+PlainTag: TypeAlias = tuple[str, str, int, int, bool, "int | None", "int | None"]
+#: `ParsedTag(*plain)` without the time that its own constructor takes
+_AS_TAG: Callable[[PlainTag], ParsedTag] = partial(tuple.__new__, ParsedTag)
+
+
 class CaptionParser:
     """Finds tags in captions; make it with `open` or `closed`.
 
@@ -66,7 +79,7 @@ class CaptionParser:
     def __init__(self, vocabulary: Vocabulary, lexicon: Lexicon) -> None:
         self._vocabulary = vocabulary
         self._reader = Reader(vocabulary, lexicon)
-        self._compounds: dict[tuple[Token, ...], list[tuple[Any, int, int]]] = {}
+        self._compounds: dict[tuple[str, ...], list[tuple[PlainName, int, int]]] = {}
 
     @classmethod
     def open(cls) -> CaptionParser:
@@ -86,73 +99,77 @@ class CaptionParser:
         Args:
             caption: any text; spans are offsets into it
         """
+        return list(map(_AS_TAG, self.parse_plain(caption)))
+
+    def parse_plain(self, caption: str) -> list[PlainTag]:
+        """As `parse`, but plain tuples with the fields of `ParsedTag`, which is faster."""
         words = self._reader.words
         tokens: list[Token] = []
         pieces = caption.split(" ")
         if "" in pieces:
-            tokens += self._spaced(caption)
+            tokens = self._spaced(caption)
         else:
             for piece in pieces:
-                tokens += words[piece]
+                try:
+                    tokens += words[piece]
+                except KeyError:
+                    tokens += self._reader.read(piece)
         starts = list(accumulate(map(_ADVANCE, tokens), initial=0))
-        for token in tokens:
-            if token.phrases is not None:
-                tokens, starts = self._reader.merge_phrases(tokens, starts)
-                break
+        if may_have_phrase(tokens):
+            tokens, starts = self._reader.merge_phrases(tokens, starts)
         return self._walk(tokens, starts)
 
-    def _walk(self, tokens: list[Token], starts: list[int]) -> list[ParsedTag]:
-        """The loop that everything is made fast for."""
-        tags: list[ParsedTag] = []
-        add, new = tags.append, tuple.__new__
+    def _walk(self, tokens: list[Token], starts: list[int]) -> list[PlainTag]:
+        """The loop that everything is made fast for; it runs two words ahead of the step."""
+        tags: list[PlainTag] = []
+        add = tags.append
         table = self._reader.start
-        group = -1
+        step = self._reader.step
         quantity: int | None = None
-        negated = False
-        tokens += [self._reader.end] * 3
-        steps = zip(count(), tokens, tokens[1:], tokens[2:], strict=False)
-        for index, token, following, far in steps:
-            action, table = table[token.key | following.look | far.far]
-            if action == 1:  # grammar.NOUN; the run ends at the first other word
-                if group < 0:
-                    group = index
+        first = 0
+        end_of_text = self._reader.end
+        tokens += (end_of_text, end_of_text, end_of_text)
+        ahead = iter(tokens)
+        token, following = next(ahead), next(ahead)
+        context, key = token.key + following.look, following.key
+        for index, far in enumerate(ahead):
+            try:
+                event, table = table[context + far.far]
+            except KeyError:
+                event, table = step(table, context + far.far)
+            context, key = key + far.look, far.key
+            if event is None:  # the most frequent case
                 continue
-            if action == 9:  # a negated noun
-                negated = True
-                if group < 0:
-                    group = index
-                continue
-            if group >= 0:
-                if index - group == 1:
-                    noun = tokens[group]
-                    name = noun.noun
+            nouns, negated, counted, what, word_negated = event
+            if nouns:
+                if nouns < 0:  # `JOINS`
+                    first = index - 1
+                    continue
+                number = quantity if counted else None
+                if nouns == 1:
+                    token = tokens[index - 1]
+                    name = token.noun
                     if name is not None:
-                        start = starts[group]
-                        end = start + noun.length
-                        seen = (name[0], name[1], start, end, negated, quantity, name[2])
-                        add(new(ParsedTag, seen))
+                        text, kind, label = name
+                        start = starts[index - 1]
+                        add((text, kind, start, start + token.length, negated, number, label))
                 else:
-                    tags += self._compound(tokens, starts, group, index, negated, quantity)
-                group = -1
-                negated = False
-                quantity = None
-            if action == 5:  # grammar.BREAK, the most frequent one
-                quantity = None
-                continue
-            if not action:
-                continue
-            what = action & 7
-            if what == 3:
-                name = token.verb
-            elif what == 2:
+                    tags += self._compound(tokens, starts, first, index, negated, number)
+                if not what:
+                    continue
+                counted = False
+            token = tokens[index]
+            if what == 2:  # grammar.ADJECTIVE
                 name = token.adjective
+            elif what == 3:  # grammar.VERB
+                name = token.verb
             else:  # grammar.COUNT
-                quantity = _times(quantity, token.value)
+                quantity = _times(quantity if counted else None, token.value)
                 continue
             if name is not None:
+                text, kind, label = name
                 start = starts[index]
-                end = start + token.length
-                add(new(ParsedTag, (name[0], name[1], start, end, action > 7, None, name[2])))
+                add((text, kind, start, start + token.length, word_negated, None, label))
         return tags
 
     def _compound(
@@ -163,20 +180,21 @@ class CaptionParser:
         stop: int,
         negated: bool,
         quantity: int | None,
-    ) -> list[ParsedTag]:
-        key = tuple(tokens[first:stop])
+    ) -> list[PlainTag]:
+        run = tokens[first:stop]
+        key = tuple(map(_WORD, run))  # no tokens: those would be kept after they are forgotten
         found = self._compounds.get(key)
         if found is None:
-            if len(self._compounds) > 50_000:
-                self._compounds.clear()
-            nouns = [Noun(one.word, one.lemma, one.letter, one.noun, one.is_phrase) for one in key]
-            found = self._compounds[key] = self._vocabulary.compound(nouns)
-        tags = []
-        for name, begin, end in found:
-            stop_at = starts[first + end - 1] + key[end - 1].length
-            number = quantity if end == len(key) else None
-            seen = (name[0], name[1], starts[first + begin], stop_at, negated, number, name[2])
-            tags.append(tuple.__new__(ParsedTag, seen))
+            found = self._vocabulary.compound(run)
+            if len(run) <= _MAX_COMPOUND:
+                if len(self._compounds) >= MAX_COMPOUNDS:
+                    self._compounds.clear()
+                self._compounds[key] = found
+        tags: list[PlainTag] = []
+        for (name, kind, label), begin, end in found:
+            stop_at = starts[first + end - 1] + run[end - 1].length
+            number = quantity if end == len(run) else None
+            tags.append((name, kind, starts[first + begin], stop_at, negated, number, label))
         return tags
 
     def _spaced(self, caption: str) -> list[Token]:
@@ -187,7 +205,7 @@ class CaptionParser:
             tokens.append(self._reader.blank.moved(len(caption) - len(stripped)))
         for match in _PIECE.finditer(stripped):
             piece = match[0].rstrip(" ")
-            found = self._reader.words[piece]
+            found = self._reader.words.get(piece) or self._reader.read(piece)
             extra = len(match[0]) - len(piece) - 1
             tokens += found
             if extra > 0:

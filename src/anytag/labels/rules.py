@@ -33,10 +33,14 @@ def decide(state: State, word: WordClass, following: str, far: str) -> tuple[int
 def _needed(state: State) -> State:
     """The state without what no rule will ask for: few states keep the table small."""
     before = state.before
-    return state._replace(
-        coordinated=state.coordinated if before in ",CDAQLK" else "",
-        determined=state.determined and before in "DAQLKNP",
-        actor=state.actor and before in "NPR",
+    return State(
+        before,
+        state.coordinated if before in ",CDAQLK" else "",
+        state.subject,
+        state.verb,
+        state.negation,
+        state.determined and before in "DAQLKNP",
+        state.actor and before in "NPR",
     )
 
 

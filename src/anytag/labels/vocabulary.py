@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeAlias
 
 from anytag.labels.labelset import Label, LabelSet, fold_name
 from anytag.labels.lexicon import Analysis, Lexicon, load_aliases
@@ -50,16 +50,37 @@ class Phrase(NamedTuple):
     letter: str
 
 
-class Noun(NamedTuple):
+#: a `Name` as a plain tuple, which Python takes apart much faster
+PlainName: TypeAlias = tuple[str, str, "int | None"]
+
+
+def plain(name: Name) -> PlainName:
+    """A name as a plain tuple."""
+    return name.name, name.kind, name.id
+
+
+class Noun(Protocol):
     """One word of a run of nouns."""
 
-    #: in lower case as written
-    word: str
-    lemma: str
-    letter: str
-    name: Name | None
-    #: several words, merged
-    is_phrase: bool
+    @property
+    def word(self) -> str:
+        """In lower case as written."""
+
+    @property
+    def lemma(self) -> str:
+        """Base form."""
+
+    @property
+    def letter(self) -> str:
+        """Class letter of the word table."""
+
+    @property
+    def noun(self) -> PlainName | None:
+        """Its name as a single word."""
+
+    @property
+    def is_phrase(self) -> bool:
+        """Several words, merged."""
 
 
 class Vocabulary(Protocol):
@@ -68,11 +89,15 @@ class Vocabulary(Protocol):
     def names(self, word: str, analysis: Analysis) -> Names:
         """Names of a single word in lower case."""
 
-    def compound(self, nouns: Sequence[Noun]) -> list[tuple[Name, int, int]]:
+    def compound(self, nouns: Sequence[Noun]) -> list[tuple[PlainName, int, int]]:
         """Names in a run of nouns, each with the first word and the one after its last."""
 
     def phrases(self, first: str) -> dict[str, Phrase]:
         """Phrases that begin with this word: all of the phrase -> what it is."""
+
+    @property
+    def second_words(self) -> frozenset[str]:
+        """Of all phrases; most words are none, which saves looking for phrases."""
 
 
 class OpenVocabulary:
@@ -80,6 +105,7 @@ class OpenVocabulary:
 
     def __init__(self, lexicon: Lexicon) -> None:
         self._phrases = _by_first_word(lexicon.phrases)
+        self.second_words = _second_words(self._phrases)
         self._letters = lexicon.phrases
 
     def names(self, word: str, analysis: Analysis) -> Names:
@@ -99,7 +125,7 @@ class OpenVocabulary:
             found_noun = found_verb
         return Names(found_noun, found_verb, found_adjective)
 
-    def compound(self, nouns: Sequence[Noun]) -> list[tuple[Name, int, int]]:
+    def compound(self, nouns: Sequence[Noun]) -> list[tuple[PlainName, int, int]]:
         stop = len(nouns)
         while stop and nouns[stop - 1].lemma in PICTURE_NOUNS:
             stop -= 1
@@ -107,18 +133,18 @@ class OpenVocabulary:
         while end > 1 and stop > 2 and nouns[end - 1].letter == "x":
             end -= 1
         apart = range(0 if end > 4 else end, stop)
-        found = [(name, i, i + 1) for i in apart if (name := nouns[i].name)]
-        if end == 1 and nouns[0].name:
-            found.insert(0, (nouns[0].name, 0, 1))
+        found = [(name, i, i + 1) for i in apart if (name := nouns[i].noun)]
+        if end == 1 and nouns[0].noun:
+            found.insert(0, (nouns[0].noun, 0, 1))
         if 2 <= end <= 4:
             found.insert(0, (self._joined(nouns[:end]), 0, end))
         return found
 
-    def _joined(self, nouns: Sequence[Noun]) -> Name:
+    def _joined(self, nouns: Sequence[Noun]) -> PlainName:
         head = nouns[-1]
         name = " ".join([*(one.word for one in nouns[:-1]), _head_lemma(nouns)])
         letter = (self._letters.get(name) or head.letter)[0]
-        return Name(name, KIND_OF_LETTER[letter])
+        return name, KIND_OF_LETTER[letter], None
 
     def phrases(self, first: str) -> dict[str, Phrase]:
         return {
@@ -152,6 +178,7 @@ class ClosedVocabulary:
                     self._labels.setdefault(other, self._labels[name])
         own = [name for name in self._labels if " " in name]
         self._phrases = _by_first_word([*own, *lexicon.phrases])
+        self.second_words = _second_words(self._phrases)
 
     def _add_inflected(self, label: Label) -> None:
         """``running`` also stands for ``run``, ``stairs`` for ``stair``, ``t-shirt`` and such."""
@@ -189,9 +216,9 @@ class ClosedVocabulary:
             self._find(("attribute",), *adjectives, word),
         )
 
-    def compound(self, nouns: Sequence[Noun]) -> list[tuple[Name, int, int]]:
+    def compound(self, nouns: Sequence[Noun]) -> list[tuple[PlainName, int, int]]:
         words = [one.word for one in nouns]
-        found: list[tuple[Name, int, int]] = []
+        found: list[tuple[PlainName, int, int]] = []
         end = len(nouns)
         while end > 0:
             start, name = self._longest(words, nouns, end)
@@ -202,31 +229,38 @@ class ClosedVocabulary:
 
     def _longest(
         self, words: list[str], nouns: Sequence[Noun], end: int
-    ) -> tuple[int, Name | None]:
+    ) -> tuple[int, PlainName | None]:
         """The longest label that ends before ``end``, or the single word."""
         for start in range(max(0, end - 4), end - 1):
             text = " ".join([*words[start : end - 1], _head_lemma(nouns[start:end])])
             name = self._find(("object", "scene", "action"), text, " ".join(words[start:end]))
             if name is not None:
-                return start, name
-        return end - 1, nouns[end - 1].name
+                return start, plain(name)
+        return end - 1, nouns[end - 1].noun
 
     def phrases(self, first: str) -> dict[str, Phrase]:
-        found = {}
-        for phrase in self._phrases.get(first, ()):
+        found: dict[str, Phrase] = {}
+        written = self._phrases.get(first)
+        if written is None:
+            return found
+        readings = self._lexicon.analyse(first)
+        for phrase in written:
             label = self._labels.get(phrase)
             letter = self._lexicon.phrases.get(phrase, "")
             if label is not None:
                 name = Name(label.name, label.kind or "object", label.id)
                 letter = {"action": "v", "attribute": "a"}.get(label.kind or "", letter[:1] or "o")
-                if label.kind == "action" and self._lexicon.analyse(first).verb is None:
+                if label.kind == "action" and readings.verb is None:
                     letter = "e"
                 found[phrase] = Phrase(name, letter)
-            elif letter and not (letter.endswith("=") and self._lexicon.analyse(first).adjective):
-                last = phrase.rsplit(" ", 1)[-1]
-                head = self.names(last, self._lexicon.analyse(last)).noun
-                found[phrase] = Phrase(head if letter.endswith("=") else None, letter[0])
+            elif letter and not (letter.endswith("=") and readings.adjective):
+                head = self._head(phrase) if letter.endswith("=") else None
+                found[phrase] = Phrase(head, letter[0])
         return found
+
+    def _head(self, phrase: str) -> Name | None:
+        last = phrase.rsplit(" ", 1)[-1]
+        return self.names(last, self._lexicon.analyse(last)).noun
 
 
 def _head_lemma(nouns: Sequence[Noun]) -> str:
@@ -241,3 +275,7 @@ def _by_first_word(phrases: Sequence[str] | dict[str, str]) -> dict[str, list[st
     for phrase in phrases:
         found.setdefault(phrase.split(" ", 1)[0], []).append(phrase)
     return found
+
+
+def _second_words(phrases: dict[str, list[str]]) -> frozenset[str]:
+    return frozenset(phrase.split(" ", 2)[1] for some in phrases.values() for phrase in some)
