@@ -126,7 +126,7 @@ def test_exit_codes(cli: Any, photos: Path, tmp_path: Path) -> None:
 def test_formats(cli: Any) -> None:
     lines = cli("data", "formats").out.splitlines()
     assert lines[0].split()[0] == "records"
-    assert len(lines) == 15
+    assert len(lines) == 17
 
 
 def test_help_has_examples(cli: Any) -> None:

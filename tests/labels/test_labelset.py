@@ -1,5 +1,6 @@
 """Label sets and the files they are read from."""
 
+import pickle
 from pathlib import Path
 
 import pytest
@@ -144,3 +145,13 @@ def test_read_thresholds(tmp_path: Path, text: str, expected: list[float] | str)
             read_thresholds(path, labels)
     else:
         assert [label.threshold for label in read_thresholds(path, labels)] == expected
+
+
+def test_labels_go_to_other_processes() -> None:
+    label = Label(
+        id=0, name="cat", translations={"de": "Katze"}, parents=("animal",), kind="object"
+    )
+    labels = LabelSet([label])
+    again = pickle.loads(pickle.dumps(labels))
+    assert again == labels
+    assert again.find("Cat").display_name("de") == "Katze"

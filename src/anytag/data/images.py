@@ -15,6 +15,7 @@ from __future__ import annotations
 import io
 import os
 import stat
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -124,7 +125,10 @@ def load_image(
 
 
 def open_image(
-    source: ImageSource, *, limits: ImageLimits = DEFAULT_LIMITS, target_size: int | None = None
+    source: ImageSource,
+    *,
+    limits: ImageLimits = DEFAULT_LIMITS,
+    target_size: int | Callable[[int, int], int] | None = None,
 ) -> Image.Image:
     """Decode one picture to an upright RGB image without metadata.
 
@@ -133,7 +137,8 @@ def open_image(
         limits: largest file and picture that are accepted.
         target_size: side in pixels to which the caller will resize. Large JPEGs are then decoded at
             1/2, 1/4 or 1/8 of their size, each side still `DRAFT_FACTOR` times the target or more.
-            None decodes at full size.
+            None decodes at full size. Or a function that gives it, which is called once, with
+            (width, height) of the full upright picture, and for JPEGs alone.
 
     Raises:
         ImageError: the source cannot be read or decoded; ``kind`` says why.
@@ -198,7 +203,7 @@ def _decode(
     name: str,
     content: bytes | Image.Image | npt.NDArray[Any],
     limits: ImageLimits,
-    target_size: int | None,
+    target_size: int | Callable[[int, int], int] | None,
 ) -> tuple[Image.Image, tuple[int, int]]:
     """RGB image, upright; and (width, height) of the full picture, upright."""
     try:
@@ -208,6 +213,9 @@ def _decode(
         _check_pixels(name, image.size, limits)
         header_size = image.size
         if isinstance(image, _Jpeg) and target_size is not None:
+            if callable(target_size):
+                is_lying = orientation(image) > 4
+                target_size = target_size(*(header_size[::-1] if is_lying else header_size))
             image.draft(None, (DRAFT_FACTOR * target_size,) * 2)
         image.load()
         # not the header's for all: Pillow turns TIFF files while it loads them

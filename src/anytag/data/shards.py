@@ -42,6 +42,8 @@ class Sample:
     files: dict[str, bytes] = field(default_factory=dict)
     #: extension of the picture, whether its content was read or not
     image: str | None = None
+    #: where its content lies in the shard: first byte and number of bytes
+    image_span: tuple[int, int] = (0, 0)
 
     def text(self, extension: str) -> str | None:
         """A member as text, None if there is none."""
@@ -64,7 +66,7 @@ def read_samples(
     try:
         with path.open("rb") as file:
             file.seek(offset)
-            for start, end, name, content in _members(path, file, problems, with_images):
+            for start, end, name, span, content in _members(path, file, problems, with_images):
                 key, extension = _split(name)
                 if sample is None or sample.key != key:
                     if sample is not None:
@@ -72,7 +74,7 @@ def read_samples(
                     sample = Sample(key, start)
                 sample.end = end
                 if f".{extension}" in IMAGE_EXTENSIONS:
-                    sample.image = extension
+                    sample.image, sample.image_span = extension, span
                 if content is not None:
                     sample.files[extension] = content
     except _Damaged as error:  # the sample that was being read may not be whole
@@ -102,8 +104,8 @@ class _Damaged(Exception):
 
 def _members(
     path: Path, file: BinaryIO, problems: Problems, with_images: bool
-) -> Iterator[tuple[int, int, str, bytes | None]]:
-    """(start, end, name, content) of the files in a tar; not `tarfile`, which hides damage."""
+) -> Iterator[tuple[int, int, str, tuple[int, int], bytes | None]]:
+    """(start, end, name, span, content) of the files in a tar; not `tarfile`: it hides damage."""
     long_name, start, size = "", file.tell(), path.stat().st_size
     while header := file.read(_BLOCK):
         if not header.strip(b"\0"):
@@ -121,13 +123,14 @@ def _members(
             name = (long_name or member.name).removeprefix("./")
             is_image = Path(name).suffix.lower() in IMAGE_EXTENSIONS
             limit = (DEFAULT_LIMITS.max_bytes if with_images else -1) if is_image else _MAX_TEXT
+            span = (file.tell(), member.size)
             content = file.read(member.size) if member.size <= limit else None
             if content is None:
                 file.seek(member.size, io.SEEK_CUR)
             if file.tell() > size or (content is not None and len(content) < member.size):
                 problems.add("truncated", path, None, f"ends within {display_path(name)}")
                 raise _Damaged(name)
-            yield start, end, name, content
+            yield start, end, name, span, content
             long_name, start = "", end
         file.seek(end)
     problems.add("truncated", path, None, "has no end mark; the last sample is not used")

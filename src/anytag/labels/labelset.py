@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -60,9 +60,18 @@ class Label:
             )
         object.__setattr__(self, "translations", MappingProxyType(dict(self.translations)))
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # a read-only mapping cannot be pickled, and spawned processes get what is pickled
+        values = {one.name: getattr(self, one.name) for one in fields(self)}
+        return _label, ({**values, "translations": dict(self.translations)},)
+
     def display_name(self, language: str | None = None) -> str:
         """The name in ``language``; the English one where there is no translation."""
         return self.translations.get(language, self.name) if language else self.name
+
+
+def _label(values: dict[str, Any]) -> Label:
+    return Label(**values)
 
 
 class LabelSet(Sequence[Label]):

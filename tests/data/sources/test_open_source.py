@@ -48,6 +48,12 @@ CASES = [
     ("dog/1.jpg", "", None, "classes"),
     ("my photos/1.txt", "a cat", None, "folder"),
     ("a.jsonl", '{"image": "a"}\n', "records", "records"),
+    ("pets.csv", "path,tags\na.jpg,cat;dog\n", "table", None),
+    ("pets.tsv", "file\tcat\tred panda\na.jpg\t1\t0", "table", "table"),
+    ("pets.csv", "image,caption,tags\na.jpg,a cat,cat\n", "table", None),
+    ("excel.csv", "filename;labels\na.jpg;cat,dog\n", "table", None),
+    ("Annotations/1.xml", "<annotation><filename>1.jpg</filename></annotation>", None, "voc"),
+    ("1.xml", "<annotation><object><name>cat</name></object></annotation>", None, "voc"),
 ]
 
 

@@ -26,7 +26,9 @@ from anytag.data.sources import (
     folders,
     openimages,
     ram,
+    tables,
     visual_genome,
+    voc,
 )
 from anytag.errors import UsageError
 from anytag.files import display_path
@@ -45,6 +47,8 @@ KINDS = {
     "openimages": "Open Images: image-level label CSV, class descriptions beside",
     "ade20k": "ADE20K, full set of 2016 or 2021: the folder of the images",
     "ade20k-150": "ADE20K SceneParsing: ADEChallengeData2016",
+    "table": "CSV or TSV of your own: image, tags (or columns of 0 and 1), captions",
+    "voc": "Pascal VOC: a folder of XML annotations",
     "folder": "pictures with captions beside them (photo.txt)",
     "folder-tags": "pictures with tags beside them, commas between (photo.txt)",
     "classes": "a folder for each class",
@@ -100,6 +104,10 @@ class Source:
                 return ade20k.read_ade20k(path, problems)
             case "ade20k-150":
                 return ade20k.read_ade20k_150(path, problems)
+            case "table":
+                return tables.read_table(path, problems, images=images)
+            case "voc":
+                return voc.read_voc(path, problems, images=images)
             case "classes":
                 return folders.read_classes(path, problems)
             case _:

@@ -18,7 +18,7 @@ from __future__ import annotations
 import io
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -114,7 +114,13 @@ def _names_2021(file: Path, problems: Problems, parts: bool) -> list[str]:
 
 
 def read_ade20k_150(
-    path: Path, problems: Problems, *, min_pixels: int = 1, source: str = "ade20k-150"
+    path: Path,
+    problems: Problems,
+    *,
+    min_pixels: int = 1,
+    source: str = "ade20k-150",
+    splits: Sequence[str] = _SPLITS,
+    with_scenes: bool = True,
 ) -> Iterator[Record]:
     """SceneParsing: the classes that the masks hold, and the scene.
 
@@ -123,10 +129,12 @@ def read_ade20k_150(
         problems: gets what is wrong
         min_pixels: of a class with fewer, the picture has not the tag
         source: of the records
+        splits: which of "training" and "validation"
+        with_scenes: give the scene as a tag; some are named as a class ("bridge")
     """
-    names = _class_names(path / CLASS_FILE, problems)
-    scenes = _scenes(path / _SCENE_FILE, problems)
-    for split in _SPLITS:
+    names = class_names(path / CLASS_FILE, problems)
+    scenes = _scenes(path / _SCENE_FILE, problems) if with_scenes else {}
+    for split in splits:
         for mask in sorted((path / "annotations" / split).glob("*.png")):
             image = path / "images" / split / f"{mask.stem}.jpg"
             counts = _pixel_counts(mask, problems)
@@ -140,7 +148,8 @@ def read_ade20k_150(
             yield Record(image=str(image), tags=unique(tags), source=source)
 
 
-def _class_names(file: Path, problems: Problems) -> dict[int, str]:
+def class_names(file: Path, problems: Problems) -> dict[int, str]:
+    """The first name of each class of ``objectInfo150.txt``, by its number."""
     names = {}
     for line in read_lines(file, problems):
         columns = re.split(r"\t|\s{2,}", line.text.strip())

@@ -8,7 +8,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from anytag.data.problems import Problems
-from anytag.data.sources import ade20k, coco, conceptual, flickr, openimages, visual_genome
+from anytag.data.sources import (
+    ade20k,
+    coco,
+    conceptual,
+    flickr,
+    openimages,
+    tables,
+    visual_genome,
+    voc,
+)
 from anytag.data.sources.folders import TEXT_ENDINGS, is_image
 from anytag.data.sources.paths import walk
 from anytag.data.text_files import decode
@@ -51,6 +60,8 @@ def _of_folder(path: Path) -> tuple[str, str]:
     for name in flickr.FILES:
         if name in names and _of_file(path / name)[0] == "flickr":
             return "flickr", ""
+    if voc.has_annotations(path, names):
+        return "voc", ""
     if ".tar" in endings:
         return "webdataset", ""
     if endings & {".jsonl", ".ndjson", ".parquet"}:
@@ -135,8 +146,10 @@ def _names_of(text: str) -> Iterator[str]:
 def _of_table(path: Path, text: str) -> tuple[str, str]:
     first = text.partition("\n")[0].rstrip("\r")
     columns = first.split("\t")
-    if first.startswith(("image_name|", "image,caption")) or (
-        len(columns) == 2 and "#" in columns[0] and columns[0].rpartition("#")[2].isdigit()
+    if (
+        first.startswith("image_name|")
+        or first.rstrip() == "image,caption"
+        or (len(columns) == 2 and "#" in columns[0] and columns[0].rpartition("#")[2].isdigit())
     ):
         return "flickr", ""
     if first.startswith("ImageID,") and "LabelName" in first:
@@ -148,12 +161,21 @@ def _of_table(path: Path, text: str) -> tuple[str, str]:
         return "cc3m", ""
     if header == ["url", "caption"]:
         return "cc12m", ""
+    if path.suffix.lower() in (".csv", ".tsv", ".txt") and _is_own_table(text):
+        return "table", ""
     if len(columns) in (2, 5):
         if columns[0].startswith(("http://", "https://")):
             return "cc12m", ""
         if columns[1].startswith(("http://", "https://")):
             return "cc3m", ""
     return "", f"its first line is of no known table: {display_path(first[:60])!r}"
+
+
+def _is_own_table(text: str) -> bool:
+    lines = [line.rstrip("\r") for line in text.split("\n")[:50]]
+    header = tables.split_header(lines[0])
+    rows = [tables.split_header(line) for line in lines[1:] if line]
+    return len(header) > 1 and tables.columns_of(header, rows) is not None
 
 
 def _head(path: Path) -> bytes:
