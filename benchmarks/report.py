@@ -1,8 +1,8 @@
-"""Tables of benchmarks/RESULTS.md and README.md from the JSON files of quality.py and speed.py.
+"""Tables of benchmarks/RESULTS.md and README.md from the JSON files of the other scripts.
 
 ::
 
-    python benchmarks/report.py benchmarks/out/*.json
+    python benchmarks/report.py benchmarks/out/*.json benchmarks/released-*.json
 
 RESULTS.md is written anew. In README.md only what stands between ``<!-- results:start -->`` and
 ``<!-- results:end -->`` changes. Every figure comes from the JSON files.
@@ -25,26 +25,33 @@ MODES = {
 }
 
 
-def read_figures(paths: Sequence[Path]) -> tuple[list[dict[str, Any]], dict[str, Any] | None]:
-    """Figures of the photo sets in the order of ``paths``, and those of the speed if there.
+FAMILIES = {"ram": "RAM", "ram_plus": "RAM++", "tag2text": "Tag2Text"}
+
+
+def read_figures(
+    paths: Sequence[Path],
+) -> tuple[list[dict[str, Any]], dict[str, Any] | None, list[dict[str, Any]]]:
+    """Figures of the photo sets in the order of ``paths``, of the speed if there, of released.py.
 
     Raises:
         SystemExit: a file is something else, there are two of speed, or they are of two models
     """
     sets: list[dict[str, Any]] = []
     speeds: list[dict[str, Any]] = []
+    released: list[dict[str, Any]] = []
+    lists = {"quality": sets, "speed": speeds, "released": released}
     for path in paths:
         figures = json.loads(path.read_text(encoding="utf-8"))
         kind = figures.get("kind") if isinstance(figures, dict) else None
-        if kind not in ("quality", "speed"):
-            raise SystemExit(f"{path}: not written by quality.py or speed.py")
-        (sets if kind == "quality" else speeds).append(figures)
+        if kind not in lists:
+            raise SystemExit(f"{path}: not written by quality.py, speed.py or released.py")
+        lists[kind].append(figures)
     models = sorted({figures["model"] for figures in [*sets, *speeds]})
     if len(models) != 1:
         raise SystemExit(f"expected figures of one model, found {', '.join(models) or 'none'}")
     if len(speeds) > 1:
         raise SystemExit("expected one file of speed.py, found several")
-    return sets, speeds[0] if speeds else None
+    return sets, speeds[0] if speeds else None, released
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -132,17 +139,23 @@ def _readme_speed(speed: dict[str, Any]) -> str:
     )
 
 
-def results_page(sets: Sequence[dict[str, Any]], speed: dict[str, Any] | None) -> str:
+def results_page(
+    sets: Sequence[dict[str, Any]],
+    speed: dict[str, Any] | None,
+    released: Sequence[dict[str, Any]] = (),
+) -> str:
     """RESULTS.md."""
     parts = [
         "# Benchmark results",
-        "Written by `benchmarks/report.py` from the JSON files of `quality.py` and `speed.py`; "
-        "do not edit. How to repeat them: [README.md](README.md).",
+        "Written by `benchmarks/report.py` from the JSON files of `quality.py`, `speed.py` and "
+        "`released.py`; do not edit. How to repeat them: [README.md](README.md).",
     ]
     if sets:
         parts += ["## Quality", *_quality_parts(sets)]
     if speed is not None:
         parts += ["## Speed and memory", *_speed_parts(speed)]
+    if released:
+        parts += ["## Released models", *_released_parts(released)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -204,6 +217,53 @@ def _speed_parts(speed: dict[str, Any]) -> list[str]:
     return [table(head, rows), text]
 
 
+def _released_parts(released: Sequence[dict[str, Any]]) -> list[str]:
+    head = ["model", "dtype", "parameters", "weights, MB", "added by loading, MB (times weights)"]
+    head += ["added by the first image, MB", "most resident, MB", "images/s"]
+    head += ["images per second of processor time"]
+    rows = []
+    for item in released:
+        for dtype in ("float32", "bfloat16"):
+            one = item[dtype]
+            memory = [f"{one[key] / 1e6:,.0f}" for key in ("weights", "load_peak_anonymous")]
+            rows.append(
+                [
+                    FAMILIES[item["family"]],
+                    dtype,
+                    f"{item['convert']['parameters']:,}",
+                    memory[0],
+                    f"{memory[1]} ({one['load_ratio']:.2f})",
+                    f"{one['first_image_peak_anonymous'] / 1e6:,.0f}",
+                    f"{one['peak_rss'] / 1e6:,.0f}",
+                    f"{one['images_per_s']:.2f}",
+                    f"{one['images_per_cpu_s']:.2f}",
+                ]
+            )
+    first = released[0]
+    text = (
+        "Checkpoints of full size and of the released layout, with random weights; "
+        f"{first['date']}, {describe_machine(first['machine'])}; {first['float32']['threads']} "
+        "torch threads. Weights are mapped from the file: memory that is added is anonymous "
+        "memory; the most resident includes mapped pages, which are given back when memory is "
+        "short. Captions are not part of the speed. RAM++'s 233,835 descriptions are part of its "
+        "weights, not of its parameters."
+    )
+    notes = [_released_note(item) for item in released]
+    return [table(head, rows), "\n".join(notes), text]
+
+
+def _released_note(item: dict[str, Any]) -> str:
+    convert = item["convert"]
+    excused = sum(convert["keys_excused"].values())
+    return (
+        f"- {FAMILIES[item['family']]}: {item['make']['keys']:,} keys in the checkpoint, "
+        f"{convert['keys_used']:,} used and {excused} excused; converted in "
+        f"{convert['convert_s']:.1f} s with {convert['convert_peak_anonymous'] / 1e6:,.0f} MB; "
+        "between the two types no score differs by more than "
+        f"{item['compare']['max_score_difference']:.4f}"
+    )
+
+
 def _others(speed: dict[str, Any]) -> str:
     cores = speed["cores_busy_before"]
     return "" if cores is None else f", other programs kept {cores:.1f} cores busy"
@@ -231,10 +291,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--readme", type=Path, default=HERE.parent / "README.md")
     parser.add_argument("--results", type=Path, default=HERE / "RESULTS.md")
     options = parser.parse_args(arguments)
-    sets, speed = read_figures(options.figures)
+    sets, speed, released = read_figures(options.figures)
     readme = options.readme.read_text(encoding="utf-8")
     readme = replace_block(readme, readme_block(sets, speed))
-    options.results.write_text(results_page(sets, speed), encoding="utf-8")
+    options.results.write_text(results_page(sets, speed, released), encoding="utf-8")
     options.readme.write_text(readme, encoding="utf-8")
     print(f"wrote {options.results} and the tables of {options.readme}")
 

@@ -300,6 +300,20 @@ def test_report_from_real_files(
     assert (readme.read_text(), results.read_text()) == (written, page)
 
 
+def test_report_of_released_models(report: ModuleType) -> None:
+    paths = sorted(FOLDER.glob("released-*.json"))
+    sets, speed, released = report.read_figures([*FOLDER.glob("results/*.json"), *paths])
+    assert [item["family"] for item in released] == ["ram", "ram_plus", "tag2text"]
+    page = report.results_page(sets, speed, released)
+    for path in paths:
+        figures = json.loads(path.read_text())
+        assert f"| {figures['convert']['parameters']:,} |" in page
+        assert f"| {figures['bfloat16']['images_per_s']:.2f} |" in page
+        assert figures["float32"]["load_ratio"] <= 1.3
+        used, excused = (figures["convert"][key] for key in ("keys_used", "keys_excused"))
+        assert used + sum(excused.values()) == figures["make"]["keys"]
+
+
 def test_report_refuses_what_does_not_fit(report: ModuleType, tmp_path: Path) -> None:
     paths = []
     for number, content in enumerate(

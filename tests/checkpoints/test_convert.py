@@ -20,10 +20,9 @@ from anytag.checkpoints.convert import (
 )
 from anytag.checkpoints.sizes import ConvertOptions
 from anytag.errors import ModelError
-from anytag.models.config import DecoderConfig, EncoderConfig, TaggerConfig
+from anytag.models.config import CaptionerConfig, DecoderConfig, EncoderConfig, TaggerConfig
 from anytag.models.released import ReleasedConfig, build_released, read_tags
 from anytag.models.swin import SwinConfig
-from anytag.models.text_layers import CaptionerConfig
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 MANIFESTS = {
@@ -210,7 +209,7 @@ def change(family: str, edit: Any) -> dict[str, Tensor]:
     [
         ("ram", lambda s: s.pop("fc.bias"), OPTIONS, r"1 weights missing \(decoder.logit.bias\)"),
         ("ram", lambda s: s.update(extra=torch.zeros(1)), OPTIONS, "1 keys are not known to ram"),
-        ("ram", lambda s: s.pop("label_embed"), OPTIONS, "lacks label_embeddings"),
+        ("ram", lambda s: s.pop("label_embed"), OPTIONS, "lacks label_embed;"),
         ("ram", lambda s: s.clear(), OPTIONS, "not a RAM, RAM"),
         ("ram", lambda s: None, ConvertOptions(num_tags=7), "has 6 tags, the tag list has 7"),
         ("ram", lambda s: None, ConvertOptions(num_heads=5), "not divisible by 5 heads"),

@@ -4,6 +4,7 @@ import csv
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ from safetensors.torch import load_file, save_file
 
 from anytag.checkpoints.directory import find_model, load_directory, save_directory
 from anytag.errors import AnytagError, LabelError, ModelError
+from anytag.models.config import nano_captioner
+from anytag.models.tagging import TaggingNetwork
 
 
 def test_round_trip(tiny_model: Path, tmp_path: Path) -> None:
@@ -40,6 +43,43 @@ def test_half_precision_on_disk_is_float32_in_memory(tiny_model: Path, tmp_path:
     save_directory(tmp_path, loaded.card, loaded.network, loaded.labels, loaded.label_embeddings)
     assert all(v.dtype == torch.float16 for v in load_file(tmp_path / "model.safetensors").values())
     assert all(p.dtype == torch.float32 for p in load_directory(tmp_path).network.parameters())
+
+
+@pytest.fixture
+def captioning(tiny_model: Path, tmp_path: Path) -> Path:
+    """The tiny model with a captioner."""
+    plain = load_directory(tiny_model)
+    captioner = nano_captioner(9, hidden=64, tagger=plain.card.network)
+    card = replace(plain.card, network=replace(plain.card.network, captioner=captioner))
+    network = TaggingNetwork(card.network)
+    words = tmp_path / "words.txt"
+    words.write_text("\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "a", "cat", "##s"]))
+    folder = tmp_path / "captioning"
+    save_directory(folder, card, network, plain.labels, plain.label_embeddings, vocabulary=words)
+    return folder
+
+
+def test_a_captioner_is_saved_with_its_vocabulary(captioning: Path) -> None:
+    loaded = load_directory(captioning)
+    assert loaded.vocabulary == captioning / "vocab.txt"
+    assert loaded.vocabulary.read_text().startswith("[PAD]\n[UNK]")
+    assert loaded.network.captioner is not None
+    assert loaded.network.captioner.config == loaded.card.network.captioner
+    stored = load_file(captioning / "model.safetensors")
+    assert sum(key.startswith("captioner.") for key in stored) == len(
+        loaded.network.captioner.state_dict()
+    )
+
+
+def test_captioners_without_a_vocabulary(captioning: Path, tmp_path: Path) -> None:
+    loaded = load_directory(captioning)
+    parts = (loaded.card, loaded.network, loaded.labels, loaded.label_embeddings)
+    with pytest.raises(ModelError, match="save its vocabulary with it"):
+        save_directory(tmp_path / "other", *parts)
+    assert not (tmp_path / "other").exists()
+    (captioning / "vocab.txt").unlink()
+    with pytest.raises(ModelError, match=r"vocab\.txt: missing; config\.json says"):
+        load_directory(captioning)
 
 
 def test_selected_tags_csv_is_what_other_taggers_read(tiny_model: Path) -> None:

@@ -145,7 +145,7 @@ CASES: list[tuple[str, Callable[[Any, Path], Any], dict[str, Any], type[AnytagEr
         lambda f, p: resave(f, p, lambda s: s.pop("wordvec_proj.weight")),
         {},
         ModelError,
-        r"1 weights missing \(queries.projection.weight\)",
+        r"cut short .*: 1 weights missing \(wordvec_proj.weight\)$",
     ),
     (
         "ram",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,18 @@ def test_weights_are_mapped_from_the_file(released_models: dict[str, Path]) -> N
     )
 
 
+@pytest.mark.skipif(os.name == "nt", reason="permissions are those of POSIX")
+@pytest.mark.parametrize("umask", [0o022, 0o027])
+def test_permissions_follow_the_umask(umask: int, released_files: Any, tmp_path: Path) -> None:
+    before = os.umask(umask)
+    try:
+        released_files["ram"].convert(tmp_path / "model")
+    finally:
+        os.umask(before)
+    modes = {path.name: path.stat().st_mode & 0o777 for path in (tmp_path / "model").iterdir()}
+    assert modes == dict.fromkeys(modes, 0o666 & ~umask)
+
+
 def edit_config(path: Path, edit: Any) -> None:
     config = json.loads((path / "config.json").read_text())
     edit(config)
@@ -72,6 +85,12 @@ def drop_weight(path: Path) -> None:
         (lambda path: edit_config(path, lambda c: c["network"].update(x=1)), "unknown key 'x'"),
         (
             lambda path: edit_config(path, lambda c: c["network"]["captioner"].update(ffn=3)),
+            r"\(hidden 40, ffn 3\) cannot borrow layers",
+        ),
+        (
+            lambda path: edit_config(
+                path, lambda c: c["network"]["captioner"].update(vocab_size=60)
+            ),
             "has shape",
         ),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -54,7 +55,8 @@ def test_from_checkpoint_to_tags_and_captions(
     assert (code, out) == (0, "model\n")
     assert "RAM: 20 tags; Swin 12 at 128 pixels" in err
     assert "not used: 10 keys (index table; follows from the window size)" in err
-    assert "translations: zh" in err
+    assert f"tags: {files.lists.tags}" in err
+    assert f"names in zh: {files.lists.translations['zh']}" in err
     assert "1 tags are scored and not given: dog" in err
     assert "can never fire" not in err
     Image.new("RGB", (40, 30), "green").save(tmp_path / "photo.png")
@@ -143,11 +145,103 @@ def test_existing_models_stay(run: Run, released_files: Any, tmp_path: Path) -> 
     assert encoder["mean"] == [0.48145466, 0.4578275, 0.40821073]
 
 
-def test_a_checkpoint_as_model(run: Run, released_files: Any) -> None:
+def publish(files: Any, folder: Path) -> Path:
+    """The checkpoint with its lists beside it, under their published names."""
+    folder.mkdir(parents=True)
+    shutil.copy(files.lists.tags, folder / "ram_tag_list.txt")
+    shutil.copy(files.lists.thresholds, folder / "ram_tag_list_threshold.txt")
+    shutil.copy(files.lists.translations["zh"], folder / "ram_tag_list_chinese.txt")
+    return Path(shutil.copy(files.checkpoint, folder / files.checkpoint.name))
+
+
+def test_lists_beside_the_checkpoint(run: Run, released_files: Any, tmp_path: Path) -> None:
+    files = released_files["ram_plus"]
+    publish(files, tmp_path / "released")
+    arguments = ["convert", "released/ram_plus.pth", *sizes(files), "--mute", "dog"]
+    code, out, err = run(*arguments, "-o", "found")
+    assert (code, out) == (0, "found\n")
+    assert "tags: released/ram_tag_list.txt\n" in err
+    assert "thresholds: released/ram_tag_list_threshold.txt\n" in err
+    assert "names in zh: released/ram_tag_list_chinese.txt\n" in err
+    (tmp_path / "clone/ram").mkdir(parents=True)
+    (tmp_path / "released").rename(tmp_path / "clone/ram/data")
+    arguments = ["convert", files.checkpoint, *sizes(files), "--mute", "dog", "--lists", "clone"]
+    assert run(*arguments, "-o", "other")[0] == 0
+    labels = [(tmp_path / name / "labels.json").read_bytes() for name in ("found", "other")]
+    assert labels[0] == labels[1]
+    code, out, err = run("convert", files.checkpoint, *sizes(files), "-o", "third")
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert "has no ram_tag_list.txt; give --tag-list FILE, or --lists FOLDER" in err
+    code, _, err = run("convert", files.checkpoint, "--lists", "nowhere", "-o", "third")
+    assert (code, err) == (
+        1,
+        "anytag: nowhere: no such folder; expected one that holds the published lists\n",
+    )
+
+
+def test_without_a_threshold_file(run: Run, released_files: Any) -> None:
+    files = released_files["ram"]
+    code, _, err = run("convert", *lists(files), *sizes(files), "-o", "model")
+    assert code == 0
+    assert "thresholds: none; those of the published code (0.68)" in err
+
+
+def test_a_checkpoint_as_model(
+    run: Run, released_files: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    Image.new("RGB", (40, 30), "green").save(tmp_path / "photo.png")
     files = released_files["ram"]
     code, _, err = run("tag", "photo.png", "--model", files.checkpoint)
     assert code == 1
-    assert f"anytag convert {files.checkpoint} --tag-list TAGS -o DIR" in err
+    assert "its tag list is needed too. Put ram_tag_list.txt of the public" in err
+    checkpoint = publish(files, tmp_path / "released")
+    found = []
+    for _ in range(2):
+        code, out, _ = run("tag", "photo.png", "--model", checkpoint, "--format", "jsonl")
+        assert code == 0
+        found.append(out)
+        (directory,) = (tmp_path / "cache/anytag/converted").iterdir()
+    assert found[0] == found[1]
+    assert json.loads(out)["model"].startswith("ram-")
+    code, out, _ = run("tag", "photo.png", "--model", directory, "--format", "jsonl")
+    assert out == found[0]
+
+
+def test_captions_beside_tags(run: Run, released_models: dict[str, Path], tmp_path: Path) -> None:
+    for color in ("red", "green", "blue"):
+        Image.new("RGB", (40, 30), color).save(tmp_path / f"{color}.png")
+    arguments = ["red.png", "lost.png", "green.png", "blue.png", "--model", released_models["ram"]]
+    code, out, _ = run("caption", *arguments, "--format", "jsonl")
+    expected = [json.loads(line) for line in out.splitlines()]
+    assert code == 1
+    code, out, _ = run("tag", *arguments, "--caption", "-o", "all.jsonl")
+    records = [json.loads(line) for line in (tmp_path / "all.jsonl").read_text().splitlines()]
+    assert code == 1
+    assert [one["caption"] for one in records] == [one["caption"] for one in expected]
+    assert [bool(one["caption"]) for one in records] == [True, False, True, True]
+    assert [one["tags"] for one in records] == [one["tags"] for one in expected]
+    code, _, err = run("tag", *arguments, "-o", "all.jsonl", "--resume")
+    assert code == 2
+    assert "caption" in err
+    for form in ([], ["--format", "csv"], ["-o", "all.txt"]):
+        code, _, err = run("tag", *arguments, "--caption", *form)
+        assert code == 2
+        assert "--caption needs a format that holds it: jsonl, json or parquet" in err
+    arguments[-1] = released_models["ram_plus"]
+    code, _, err = run("tag", *arguments, "--caption", "--format", "jsonl")
+    assert code == 1
+    assert "writes no captions" in err
+
+
+def test_info_says_which_tags_can_be_added(run: Run, released_models: dict[str, Path]) -> None:
+    rows = []
+    for model in ("nano", released_models["ram"], released_models["tag2text"]):
+        code, out, _ = run("info", "--model", model)
+        rows.append(dict(line.split(None, 1) for line in out.splitlines())["tags"])
+        assert code == 0
+    assert rows[0].endswith(", and any of your own")
+    assert rows[1:] == ["20, and your own with a text encoder", "20; a closed list"]
 
 
 def test_own_tags_without_a_text_encoder(

@@ -13,7 +13,7 @@ import anytag
 from anytag.cli import main as cli_main
 from anytag.errors import AnytagError, LabelError, UsageError
 
-COMMANDS = ["tag", "untag", "demo", "info", "caption", "convert"]
+COMMANDS = ["tag", "untag", "demo", "info", "caption", "convert", "eval", "calibrate"]
 
 
 def test_version(cli: Any) -> None:

@@ -183,7 +183,7 @@ def test_a_model_directory(released: dict[str, Released], tmp_path: Path) -> Non
     """A checkpoint is converted to a model directory, as ``anytag convert`` writes it."""
     golden = released["ram"]
     golden.load()
-    cache = Path(golden.checkpoint).parents[1] / "compat-cache" / "anytag" / "compat"
+    cache = Path(golden.checkpoint).parents[1] / "compat-cache" / "anytag" / "converted"
     (folder,) = (path for path in cache.iterdir() if path.name.startswith("ram-"))
     model = ram(pretrained=str(folder), image_size=128, vit="swin_l", delete_tag_index=[2])
     english, chinese = model.generate_tag(golden.inputs["image"])
@@ -202,7 +202,7 @@ def test_converted_once(
     released: dict[str, Released], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    cache = tmp_path / "anytag" / "compat"
+    cache = tmp_path / "anytag" / "converted"
     golden = released["ram"]
     golden.load()
     (folder,) = cache.iterdir()
@@ -236,9 +236,15 @@ def test_the_tag_list_is_needed(released: dict[str, Released], tmp_path: Path, f
         with pytest.raises(ModelError, match="give vocabulary=vocab"):
             model.generate(golden.inputs["image"])
         return
+    # The other lists are looked for beside the published tag list, and beside no other.
+    expected = golden.settings["expected"]
+    model = golden.load(pretrained=copy, tag_list=tags)
+    assert model.generate_tag(golden.inputs["image"]) == (expected["tags_en"], expected["tags_zh"])
+    mine = copy.with_name("mine.txt")
+    mine.write_bytes(tags.read_bytes())
     with pytest.raises(ModelError, match="Give thresholds=FILE"):
-        golden.load(pretrained=copy, tag_list=tags)
-    model = golden.load(pretrained=copy, tag_list=tags, threshold=0.6)
+        golden.load(pretrained=copy, tag_list=mine)
+    model = golden.load(pretrained=copy, tag_list=mine, threshold=0.6)
     english, chinese = model.generate_tag(golden.inputs["image"])
     assert english == chinese  # no Chinese list
 
@@ -255,8 +261,14 @@ def cut(path: Path) -> None:
         ("ram", {"pretrained": "nano"}, ModelError, "not a converted RAM"),
         ("ram", {"vit": "vit_l"}, UsageError, "expected swin_b or swin_l"),
         ("ram", {"image_size": 100}, ModelError, "image_size 100 does not fit"),
-        ("ram", {"tag_list": "short.txt"}, AnytagError, "2"),
-        ("ram", {"tag_list": "missing.txt"}, AnytagError, "missing.txt: cannot be read"),
+        ("ram", {"tag_list": "short.txt"}, AnytagError, "Give thresholds=FILE"),
+        ("ram", {"tag_list": "short.txt", "threshold": 0.6}, AnytagError, "the tag list has 2"),
+        (
+            "ram",
+            {"tag_list": "missing.txt", "threshold": 0.6},
+            AnytagError,
+            "missing.txt: cannot be read",
+        ),
         ("ram", {"tag_list_chinese": "short.txt"}, LabelError, "2 lines for the 20 tags"),
         ("ram", {"thresholds": "short.txt"}, LabelError, "short.txt"),
         ("ram", {"delete_tag_index": [20]}, UsageError, "none of 0 to 19"),
@@ -282,7 +294,7 @@ def test_another_family(released: dict[str, Released]) -> None:
     with pytest.raises(ModelError, match=r"RAM\+\+ checkpoint, not RAM"):
         ram(released["ram_plus"].checkpoint, options=OPTIONS)
     released["ram_plus"].load()
-    cache = Path(released["ram"].checkpoint).parents[1] / "compat-cache" / "anytag" / "compat"
+    cache = Path(released["ram"].checkpoint).parents[1] / "compat-cache" / "anytag" / "converted"
     folder = next(path for path in cache.iterdir() if path.name.startswith("ram_plus-"))
     with pytest.raises(ModelError, match=r"holds RAM\+\+, not RAM; load it with ram_plus\(\)"):
         ram(folder)

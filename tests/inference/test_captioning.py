@@ -10,10 +10,9 @@ import torch
 from anytag.errors import ModelError
 from anytag.inference.captioning import PROMPT, TAG_TEXT_LENGTH, CaptionWriter
 from anytag.inference.wordpiece import WordPiece
-from anytag.models.config import DecoderConfig, EncoderConfig, TaggerConfig
+from anytag.models.config import CaptionerConfig, DecoderConfig, EncoderConfig, TaggerConfig
 from anytag.models.released import ReleasedConfig, ReleasedNetwork, build_released
 from anytag.models.swin import SwinConfig
-from anytag.models.text_layers import CaptionerConfig
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "a", "picture", "of", "dog", "cat", "|"]
 WORDPIECE = WordPiece(tuple(WORDS))

@@ -172,8 +172,10 @@ def test_empty_text(encoder: ClipTextEncoder) -> None:
 def spoil(folder: Path, what: str) -> None:
     path = folder / "model.safetensors"
     state = load_file(path)
-    if what == "pickle":
-        torch.save(state, folder / "pytorch_model.bin")
+    if what == "code":
+        torch.save({**state, "run": Path}, folder / "pytorch_model.bin")
+        path.unlink()
+    elif what == "weights":
         path.unlink()
     elif what == "cut":
         path.write_bytes(path.read_bytes()[:1000])
@@ -199,7 +201,8 @@ def spoil(folder: Path, what: str) -> None:
 @pytest.mark.parametrize(
     ("what", "message"),
     [
-        ("pickle", "pickled weights are not opened"),
+        ("code", "refused: opening it would run code"),
+        ("weights", "no weights; expected model.safetensors or pytorch_model.bin"),
         ("cut", "damaged or no safetensors"),
         ("key", "1 weights missing"),
         ("no text", "no text_projection.weight"),
@@ -213,6 +216,44 @@ def test_what_does_not_fit(tmp_path: Path, what: str, message: str) -> None:
     spoil(folder, what)
     with pytest.raises(ModelError, match=message):
         ClipTextEncoder.load(folder)
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_a_pickle_is_read_as_data(
+    tmp_path: Path, clip: Path, encoder: ClipTextEncoder, zipped: bool
+) -> None:
+    """As OpenAI's repositories have it, in the file format of its time too."""
+    folder = tmp_path / "clip"
+    shutil.copytree(clip, folder)
+    state = load_file(folder / "model.safetensors")
+    (folder / "model.safetensors").unlink()
+    torch.save(
+        {**state, "text_model.embeddings.position_ids": torch.arange(MAX_LENGTH)[None]},
+        folder / "pytorch_model.bin",
+        _use_new_zipfile_serialization=zipped,
+    )
+    same = ClipTextEncoder.load(folder)
+    np.testing.assert_array_equal(same.encode(TEXTS), encoder.encode(TEXTS))
+    assert same.fingerprint == encoder.fingerprint
+
+
+@pytest.mark.parametrize("pickled", [True, False])
+def test_the_pickle_of_a_hub_is_the_second_choice(
+    pickled: bool, tmp_path: Path, clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def download(repository: str, *, allow_patterns: list[str], **_: object) -> str:
+        asked.append({"model.safetensors", "pytorch_model.bin"} & set(allow_patterns))
+        return str(folder)
+
+    folder = shutil.copytree(clip, tmp_path / "clip")
+    if pickled:
+        torch.save(load_file(folder / "model.safetensors"), folder / "pytorch_model.bin")
+        (folder / "model.safetensors").unlink()
+    monkeypatch.setattr("huggingface_hub.snapshot_download", download)
+    ClipTextEncoder.load("openai/clip")
+    assert asked == [{"model.safetensors"}, {"pytorch_model.bin"}][: 1 + pickled]
 
 
 @pytest.mark.parametrize("source", ["./nowhere", "nowhere", "a/b/c"])

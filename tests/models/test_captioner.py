@@ -10,8 +10,8 @@ from torch import nn
 
 from anytag.errors import ModelError
 from anytag.models.captioner import Captioner
+from anytag.models.config import CaptionerConfig
 from anytag.models.layers import DecoderLayer
-from anytag.models.text_layers import CaptionerConfig
 
 
 def small(**changes: Any) -> CaptionerConfig:

@@ -9,10 +9,9 @@ import pytest
 import torch
 
 from anytag.errors import ConfigError
-from anytag.models.config import DecoderConfig, EncoderConfig, TaggerConfig
+from anytag.models.config import CaptionerConfig, DecoderConfig, EncoderConfig, TaggerConfig
 from anytag.models.released import FAMILIES, ReleasedConfig, build_released
 from anytag.models.swin import SwinConfig
-from anytag.models.text_layers import CaptionerConfig
 
 CAPTIONER = CaptionerConfig(
     hidden=8,

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from anytag.errors import ConfigError, ModelError
-from anytag.models.text_layers import CaptionerConfig, SelfAttention, TextEmbeddings
+from anytag.models.config import CaptionerConfig
+from anytag.models.text_layers import SelfAttention, TextEmbeddings
 
 CONFIG = CaptionerConfig(
     hidden=16,

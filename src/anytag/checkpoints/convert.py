@@ -21,11 +21,14 @@ from anytag.checkpoints.key_map import (
     settle_names,
     translate,
 )
-from anytag.checkpoints.sizes import TABLE_KEY, ConvertOptions, read_config
+from anytag.checkpoints.sizes import TABLE_KEY, ConvertOptions, check_ranks, read_config
 from anytag.errors import ModelError
 from anytag.models.released import ReleasedConfig, ReleasedNetwork, build_released
 from anytag.models.swin import SwinConfig
 from anytag.models.windows import interpolate_relative_position_table
+
+#: width of the text embeddings with which RAM and RAM++ are trained
+CLIP_WIDTH = 512
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +84,7 @@ def convert_checkpoint(
     options = options or ConvertOptions()
     settled, excused = settle_names(released)
     family = detect_family(settled)
+    check_ranks(settled)
     table = TABLES[family]
     rules = (*EXCUSED, *(() if options.captioner else (CAPTIONER_LEFT_OUT,)))
     state: dict[str, Tensor] = {}
@@ -99,12 +103,14 @@ def convert_checkpoint(
             f"{len(unknown)} keys are not known to {family} ({', '.join(sorted(unknown)[:3])}); "
             "the checkpoint has another architecture"
         )
+    if family != "tag2text":
+        _fill_projection(state)
     config = read_config(family, settled, state, options)
-    if family == "tag2text":
-        state["decoder.weight"] = state["decoder.weight"].squeeze(0)
-        state["decoder.bias"] = state["decoder.bias"].squeeze(0)
+    for key in ("decoder.weight", "decoder.bias") if family == "tag2text" else ():
+        if key in state:  # else `check_complete` says so
+            state[key] = state[key].squeeze(0)
     labels = _take_labels(family, state, options)
-    _resize_tables(state, config.swin)
+    resize_tables(state, config.swin)
     converted = ConvertedCheckpoint(
         config=config, state=state, label_embeddings=labels, excused=excused
     )
@@ -150,6 +156,25 @@ class _Uninitialised(TorchFunctionMode):
         return func(*args, **kwargs)
 
 
+def check_complete(converted: ConvertedCheckpoint) -> None:
+    """Every weight of the network must be there, with its shape.
+
+    Raises:
+        ModelError: one is missing, not known, or has another shape, by its released name
+    """
+    table = TABLES[converted.config.family]
+    with torch.device("meta"), _Uninitialised():
+        expected = build_released(converted.config).state_dict()
+    rows = converted.label_embeddings
+    if rows is not None and not rows.is_floating_point():
+        raise ModelError(f"label_embed holds {rows.dtype}, expected floating numbers")
+    check_weights(
+        {translate(key, table, back=True) or key: value for key, value in expected.items()},
+        {translate(key, table, back=True) or key: value for key, value in converted.state.items()},
+        "the checkpoint is cut short or has another architecture",
+    )
+
+
 def check_weights(expected: Mapping[str, Tensor], found: Mapping[str, Tensor], where: str) -> None:
     """Names and shapes must be the same.
 
@@ -158,12 +183,16 @@ def check_weights(expected: Mapping[str, Tensor], found: Mapping[str, Tensor], w
     """
     missing = sorted(expected.keys() - found.keys())
     unknown = sorted(found.keys() - expected.keys())
-    if missing or unknown:
-        raise ModelError(
-            f"{where}: {len(missing)} weights missing ({', '.join(missing[:3])}), "
-            f"{len(unknown)} not known ({', '.join(unknown[:3])})"
-        )
+    problems = [
+        f"{len(keys)} weights {what} ({', '.join(keys[:3])})"
+        for what, keys in (("missing", missing), ("not known", unknown))
+        if keys
+    ]
+    if problems:
+        raise ModelError(f"{where}: {', '.join(problems)}")
     for key, value in expected.items():
+        if not found[key].is_floating_point():
+            raise ModelError(f"{where}: {key} holds {found[key].dtype}, expected floating numbers")
         if found[key].shape != value.shape:
             raise ModelError(
                 f"{where}: {key} has shape {list(found[key].shape)}, expected {list(value.shape)}"
@@ -193,6 +222,15 @@ def release_state(converted: ConvertedCheckpoint) -> dict[str, Tensor]:
     return released
 
 
+def _fill_projection(state: dict[str, Tensor]) -> None:
+    """A tagging decoder as wide as CLIP's vectors has no query projection: the identity is one."""
+    key = "decoder.layers.0.cross_attention.query.weight"
+    width = len(state[key]) if key in state else 0
+    if width == CLIP_WIDTH and not any(name.startswith("queries.") for name in state):
+        state["queries.projection.weight"] = torch.eye(width, dtype=state[key].dtype)
+        state["queries.projection.bias"] = torch.zeros(width, dtype=state[key].dtype)
+
+
 def _take_labels(family: str, state: dict[str, Tensor], options: ConvertOptions) -> Tensor | None:
     """Take the label embeddings out of the network's weights: [T, E] or [T, K, E].
 
@@ -217,7 +255,8 @@ def _take_labels(family: str, state: dict[str, Tensor], options: ConvertOptions)
     return rows.reshape(-1, options.descriptions_per_tag, rows.shape[1])
 
 
-def _resize_tables(state: dict[str, Tensor], swin: SwinConfig) -> None:
+def resize_tables(state: dict[str, Tensor], swin: SwinConfig) -> None:
+    """Interpolate the relative-position tables of a network's weights to other windows."""
     for key in [key for key in state if key.endswith(TABLE_KEY)]:
         stage = int(key.split(".layers.")[1].split(".")[0])
         state[key] = interpolate_relative_position_table(state[key], swin.window(stage))

@@ -5,6 +5,7 @@ model.safetensors               weights of `anytag.models.tagging.TaggingNetwork
 labels.json                     `anytag.labels.labelset.LabelSet`
 label_embeddings.safetensors    "label_embeddings" [T, E]
 text_encoder/                   so that open vocabulary works offline
+vocab.txt                       WordPiece vocabulary, where the network has a captioner
 selected_tags.csv               the tag list in the form other taggers' tools read
 README.md                       model card
 """
@@ -78,6 +79,8 @@ class LoadedModel:
     labels: LabelSet
     #: float32 [T, E]
     label_embeddings: Tensor
+    #: WordPiece vocabulary of the captioner
+    vocabulary: Path | None
 
 
 def find_model(model: str | Path) -> Path:
@@ -170,6 +173,7 @@ def load_directory(path: Path) -> LoadedModel:
         network=network.eval(),
         labels=labels,
         label_embeddings=embeddings.float(),
+        vocabulary=_find_vocabulary(path, card.network),
     )
 
 
@@ -180,6 +184,8 @@ def save_directory(
     labels: LabelSet,
     label_embeddings: Tensor,
     dtype: torch.dtype = torch.float16,
+    *,
+    vocabulary: Path | None = None,
 ) -> None:
     """Write everything but text_encoder/ and README.md; each file is written atomically.
 
@@ -190,7 +196,14 @@ def save_directory(
         labels: T labels
         label_embeddings: [T, E]
         dtype: floating type on disk
+        vocabulary: WordPiece vocabulary of the captioner; needed where the network has one
+
+    Raises:
+        ModelError: a captioner without a vocabulary
     """
+    if network.captioner is not None and vocabulary is None:
+        raise ModelError(f"{path}: the network has a captioner; save its vocabulary with it")
+    words = None if vocabulary is None else vocabulary.read_bytes()
     path.mkdir(parents=True, exist_ok=True)
     weights = {key: value.to(dtype).contiguous() for key, value in network.state_dict().items()}
     contents = {
@@ -202,9 +215,20 @@ def save_directory(
         ),
         "selected_tags.csv": _selected_tags(labels).encode(),
     }
+    if words is not None:
+        contents["vocab.txt"] = words
     for name, data in contents.items():
         with atomic_write(path / name) as file:
             file.write(data)
+
+
+def _find_vocabulary(path: Path, network: TaggerConfig) -> Path | None:
+    if network.captioner is None:
+        return None
+    vocabulary = path / "vocab.txt"
+    if not vocabulary.is_file():
+        raise ModelError(f"{vocabulary}: missing; config.json says that the model has a captioner")
+    return vocabulary
 
 
 def _selected_tags(labels: LabelSet) -> str:

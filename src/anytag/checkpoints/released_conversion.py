@@ -14,7 +14,7 @@ from torch import Tensor
 from anytag.checkpoints.checkpoint_file import read_checkpoint
 from anytag.checkpoints.convert import (
     ConvertedCheckpoint,
-    build_network,
+    check_complete,
     convert_checkpoint,
     detect_family,
 )
@@ -130,6 +130,19 @@ def convert_released(
     )
 
 
+def checkpoint_family(checkpoint: Path) -> str:
+    """The family of a checkpoint file, one of `FAMILIES`.
+
+    Raises:
+        ModelError: it cannot be read, or is of no family
+    """
+    state = read_checkpoint(checkpoint)
+    try:
+        return detect_family(state)
+    except ModelError as error:
+        raise ModelError(f"{checkpoint}: {error}") from error
+
+
 def _read(
     checkpoint: Path, lists: TagLists, family: str, options: ConvertOptions
 ) -> tuple[ConvertedCheckpoint, LabelSet]:
@@ -150,7 +163,7 @@ def _read(
             muted=lists.muted,
         )
         converted = convert_checkpoint(state, replace(options, num_tags=len(labels)))
-        build_network(converted)  # every weight is there, with its shape
+        check_complete(converted)
         _check_embeddings(converted.label_embeddings)
     except ModelError as error:
         raise ModelError(f"{checkpoint}: {error}") from error

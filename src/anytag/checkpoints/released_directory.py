@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import secrets
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -177,7 +178,10 @@ def _write_tensors(path: Path, tensors: Mapping[str, Tensor], dtype: torch.dtype
     }
     temporary = path.with_name(f".anytag-{secrets.token_hex(8)}.tmp")
     try:
-        save_file(kept, temporary, metadata={"format": "pt"})
+        temporary.touch(exist_ok=False)
+        mode = stat.S_IMODE(temporary.stat().st_mode)  # as the umask has it
+        save_file(kept, temporary, metadata={"format": "pt"})  # makes a file for the owner alone
+        temporary.chmod(mode)
         temporary.replace(path)
     except (OSError, SafetensorError) as error:
         raise OutputError(f"{path}: cannot be written ({error})") from error

@@ -6,20 +6,29 @@ Only the numbers of attention heads in the text layers leave no trace there.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from torch import Tensor
 
-from anytag.checkpoints.key_map import count_layers
+from anytag.checkpoints.key_map import TABLES, count_layers, translate
 from anytag.errors import ConfigError, ModelError
-from anytag.models.config import DecoderConfig, EncoderConfig, TaggerConfig
+from anytag.models.config import CaptionerConfig, DecoderConfig, EncoderConfig, TaggerConfig
 from anytag.models.released import ReleasedConfig
 from anytag.models.swin import SwinConfig
-from anytag.models.text_layers import CaptionerConfig
 
 #: last part of the names of Swin's bias tables
 TABLE_KEY = "relative_position_bias_table"
+#: released keys that tell sizes -> their number of dimensions; the first pattern that fits counts
+_RANKS: tuple[tuple[str, int], ...] = (
+    (r"visual_encoder\.patch_embed\.proj\.weight", 4),
+    (r"visual_encoder\..*\.attn_mask", 3),
+    (r"fc\.W", 3),
+    (r"fc\.b", 2),
+    (r"(?i).*norm\d?\.weight", 1),
+    (rf".*\.{TABLE_KEY}|label_embed|.*\.weight", 2),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +47,24 @@ class ConvertOptions:
     captioner: bool = True
     #: RAM++: descriptions of each tag
     descriptions_per_tag: int = 51
+
+
+def check_ranks(released: Mapping[str, Tensor]) -> None:
+    """Refuse weights whose shapes say nothing.
+
+    Args:
+        released: the checkpoint under released names
+
+    Raises:
+        ModelError: a weight is empty, or has another number of dimensions
+    """
+    for key, value in released.items():
+        rank = next((rank for pattern, rank in _RANKS if re.fullmatch(pattern, key)), value.ndim)
+        if value.ndim != rank or value.numel() == 0:
+            raise ModelError(
+                f"{key} has shape {list(value.shape)}, expected {rank} dimensions; the checkpoint "
+                "is damaged or has another architecture"
+            )
 
 
 def read_config(
@@ -81,12 +108,15 @@ def read_config(
             captioner=_read_captioner(state, options, token_width, decoder.num_layers),
         )
     except KeyError as error:
+        missing = translate(error.args[0], TABLES[family], back=True) or error.args[0]
         raise ModelError(
-            f"this {family} checkpoint lacks {error.args[0]}; it is cut short or has another "
-            "architecture"
+            f"this {family} checkpoint lacks {missing}; it is cut short or has another architecture"
         ) from error
     except ConfigError as error:
-        raise ModelError(f"this {family} checkpoint: {error}") from error
+        hint = "; give the numbers it was trained with: --heads, --caption-heads"
+        raise ModelError(
+            f"this {family} checkpoint: {error}{hint if 'heads' in str(error) else ''}"
+        ) from error
 
 
 def _read_swin(released: Mapping[str, Tensor], image_size: int | None) -> SwinConfig:
@@ -94,15 +124,13 @@ def _read_swin(released: Mapping[str, Tensor], image_size: int | None) -> SwinCo
     num_stages = count_layers(released, "visual_encoder.layers")
     embed_dim, _, patch_size, _ = released["visual_encoder.patch_embed.proj.weight"].shape
     tables = [released[name.format(i, 0, f"attn.{TABLE_KEY}")] for i in range(num_stages)]
+    hidden = [len(released[name.format(i, 0, "mlp.fc1.weight")]) for i in range(num_stages)]
     windows = [(math.isqrt(len(table)) + 1) // 2 for table in tables]
     window = max(windows)
-    # A stage's shift mask has one entry for each window. Without masks, the last stage is taken
-    # to be one window, as in all released models.
-    mask = released.get(name.format(0, 1, "attn_mask"))
-    last = patch_size * 2 ** (num_stages - 1)
-    trained = last * windows[-1]
-    if mask is not None:
-        trained = patch_size * window * math.isqrt(len(mask))
+    depths = [
+        count_layers(released, f"visual_encoder.layers.{i}.blocks") for i in range(num_stages)
+    ]
+    trained = _trained_size(released, windows, depths, patch_size)
     size = trained if image_size is None else image_size
     if size * window % trained:
         raise ModelError(
@@ -113,13 +141,32 @@ def _read_swin(released: Mapping[str, Tensor], image_size: int | None) -> SwinCo
         image_size=size,
         patch_size=patch_size,
         embed_dim=embed_dim,
-        depths=tuple(
-            count_layers(released, f"visual_encoder.layers.{i}.blocks") for i in range(num_stages)
-        ),
+        depths=tuple(depths),
         num_heads=tuple(table.shape[1] for table in tables),
         window_size=size * window // trained,
-        mlp_ratio=len(released[name.format(0, 0, "mlp.fc1.weight")]) / embed_dim,
+        # Widths are rounded down in every stage, so that the largest quotient is nearest.
+        mlp_ratio=max(rows / (embed_dim * 2**i) for i, rows in enumerate(hidden)),
     )
+
+
+def _trained_size(
+    released: Mapping[str, Tensor], windows: list[int], depths: list[int], patch_size: int
+) -> int:
+    """Side of the training images in pixels.
+
+    A shift mask has one entry for each window of its stage, and a stage whose window is smaller
+    than the others' is one window. Where a checkpoint shows neither, the last stage is taken to be
+    one window, as in all released models.
+    """
+    for stage, (window, depth) in enumerate(zip(windows, depths, strict=True)):
+        step = patch_size * 2**stage
+        for block in range(1, depth, 2):
+            mask = released.get(f"visual_encoder.layers.{stage}.blocks.{block}.attn_mask")
+            if mask is not None:
+                return int(step * window * math.isqrt(len(mask)))
+        if window < max(windows):
+            return int(step * window)
+    return int(step * windows[-1])
 
 
 def _read_captioner(

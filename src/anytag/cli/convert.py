@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import torch
 
     from anytag.checkpoints.released_conversion import Conversion
+    from anytag.checkpoints.released_files import ListFiles, Place
 
 Triple = tuple[float, float, float]
 
@@ -43,7 +44,12 @@ class Statistics(str, Enum):
     CLIP = "clip"
 
 
-Checkpoint = Annotated[Path, typer.Argument(metavar="CKPT", help="A .pth or .safetensors file.")]
+Checkpoint = Annotated[
+    str,
+    typer.Argument(
+        metavar="CKPT", help="A .pth or .safetensors file; on the hub, hf:ORG/NAME/FILE.pth."
+    ),
+]
 Output = Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Where to.")]
 FamilyOption = Annotated[Family, typer.Option("--family", help="What it must be.")]
 StoredAs = Annotated[
@@ -57,15 +63,34 @@ KeepCaptioner = Annotated[
 Name = Annotated[str | None, typer.Option(help="Of the model; that of DIR if not given.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace a model in DIR.")]
 
+Lists = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FOLDER",
+        help="Where the published lists are, on disk or hf:ORG/NAME; beside CKPT if not given.",
+        rich_help_panel=_LISTS,
+        show_default=False,
+    ),
+]
 TagList = Annotated[
-    Path, typer.Option(help="The tags published with it, one a line.", rich_help_panel=_LISTS)
+    str | None,
+    typer.Option(
+        metavar="FILE",
+        help="The tags, one a line, in the order of the weights.",
+        rich_help_panel=_LISTS,
+    ),
 ]
 Thresholds = Annotated[
-    Path | None, typer.Option(help="One a line, or tag,threshold rows.", rich_help_panel=_LISTS)
+    str | None,
+    typer.Option(metavar="FILE", help="One a line, or tag,threshold rows.", rich_help_panel=_LISTS),
 ]
 Translations = Annotated[
-    Path | None,
-    typer.Option(help="Names in --lang, line by line as the tags.", rich_help_panel=_LISTS),
+    str | None,
+    typer.Option(
+        metavar="FILE",
+        help="Names in --lang, line by line as the tags.",
+        rich_help_panel=_LISTS,
+    ),
 ]
 Language = Annotated[
     str, typer.Option(help="Language of the translations.", rich_help_panel=_LISTS)
@@ -80,8 +105,12 @@ Mute = Annotated[
     ),
 ]
 Vocabulary = Annotated[
-    Path | None,
-    typer.Option(help="vocab.txt of bert-base-uncased; captions need it.", rich_help_panel=_LISTS),
+    str | None,
+    typer.Option(
+        metavar="FILE",
+        help="vocab.txt of bert-base-uncased; captions need it.",
+        rich_help_panel=_LISTS,
+    ),
 ]
 
 Pixels = Annotated[
@@ -102,7 +131,8 @@ CaptionHeads = Annotated[int, typer.Option(min=1, help="Of the captioner.", rich
 def convert(
     checkpoint: Checkpoint,
     output: Output,
-    tag_list: TagList,
+    lists: Lists = None,
+    tag_list: TagList = None,
     thresholds: Thresholds = None,
     translations: Translations = None,
     lang: Language = "zh",
@@ -122,42 +152,86 @@ def convert(
 
     Examples:
 
-        anytag convert ram_plus_swin_large_14m.pth --tag-list ram_tag_list.txt
-            --thresholds ram_tag_list_threshold.txt -o ram-plus
+        anytag convert ram_plus_swin_large_14m.pth -o ram-plus
+
+        anytag convert hf:xinyu1205/recognize-anything-plus-model/ram_plus_swin_large_14m.pth
+            --lists recognize-anything/ram/data -o ram-plus
 
         anytag convert tag2text_swin_14m.pth --tag-list tag_list.txt --vocab vocab.txt -o tag2text
 
         anytag tag photo.jpg --model ram-plus
     """
     from anytag.checkpoints.released_conversion import TagLists, convert_released
+    from anytag.checkpoints.released_files import ListFiles, get_checkpoint, get_file
     from anytag.checkpoints.sizes import ConvertOptions
 
-    lists = TagLists(
-        tags=tag_list,
-        thresholds=thresholds,
-        translations=None if translations is None else {lang: translations},
-        muted=None if mute is None else [name for name in mute.split(",") if name.strip()],
+    given = ListFiles(
+        tags=None if tag_list is None else get_file(tag_list),
+        thresholds=None if thresholds is None else get_file(thresholds),
+        vocabulary=None if vocab is None else get_file(vocab),
     )
-    sizes = ConvertOptions(
-        image_size=image_size,
-        num_heads=heads,
-        num_caption_heads=caption_heads,
-        captioner=captioner,
-    )
+    path, place = get_checkpoint(checkpoint)
+    found = _find(path, given, place if lists is None else lists, captioner=captioner)
+    if translations is not None:
+        names = {lang: get_file(translations)}
+    else:
+        names = {} if found.chinese is None else {"zh": found.chinese}
+    assert found.tags is not None  # `_find` has made sure
     done = convert_released(
-        checkpoint,
-        lists,
+        path,
+        TagLists(
+            tags=found.tags,
+            thresholds=found.thresholds,
+            translations=names,
+            muted=None if mute is None else [name for name in mute.split(",") if name.strip()],
+        ),
         output,
         family=family.value,
         name=name,
-        options=sizes,
+        options=ConvertOptions(
+            image_size=image_size,
+            num_heads=heads,
+            num_caption_heads=caption_heads,
+            captioner=captioner,
+        ),
         normalization=_statistics(normalization),
-        vocabulary=vocab,
+        vocabulary=found.vocabulary,
         dtype=_torch_type(dtype),
         overwrite=overwrite,
     )
-    typer.echo("\n".join(report(done)), err=True)
+    typer.echo("\n".join([*_used(found, names), *report(done)]), err=True)
     typer.echo(output)
+
+
+def _find(checkpoint: Path, given: ListFiles, place: Place | str, *, captioner: bool) -> ListFiles:
+    """The lists that are given, and those that are found.
+
+    Raises:
+        UsageError: no tag list
+    """
+    from anytag.checkpoints.released_conversion import checkpoint_family
+    from anytag.checkpoints.released_files import TAG_LISTS, find_lists, get_place
+    from anytag.errors import UsageError
+
+    where = get_place(place) if isinstance(place, str) else place
+    family = checkpoint_family(checkpoint)
+    vocabulary = captioner and family != "ram_plus"
+    found = find_lists(family, where, given, vocabulary=vocabulary)
+    if found.tags is None:
+        raise UsageError(
+            f"{checkpoint}: its tag list is needed too, and {where} has no "
+            f"{' or '.join(TAG_LISTS[family])}; give --tag-list FILE, or --lists FOLDER with the "
+            "lists of the public repository (its ram/data)"
+        )
+    return found
+
+
+def _used(found: ListFiles, names: dict[str, Path]) -> list[str]:
+    """Which files were used."""
+    thresholds = found.thresholds or "none; those of the published code (0.68)"
+    lines = [f"tags: {found.tags}", f"thresholds: {thresholds}"]
+    lines += [f"names in {language}: {path}" for language, path in names.items()]
+    return lines + ([f"vocabulary: {found.vocabulary}"] if found.vocabulary else [])
 
 
 def _statistics(chosen: Statistics) -> tuple[Triple, Triple]:
@@ -185,9 +259,6 @@ def report(done: Conversion) -> list[str]:
         f"Swin {swin.embed_dim} at {swin.image_size} pixels; {done.num_parameters:,} parameters",
         *(f"not used: {count} keys ({reason})" for reason, count in sorted(done.excused.items())),
     ]
-    languages = sorted({code for label in done.labels for code in label.translations})
-    if languages:
-        lines.append(f"translations: {', '.join(languages)}")
     if done.never_fire:
         lines.append(
             f"{len(done.never_fire)} tags have threshold 1.0 and can never fire: "

@@ -18,6 +18,13 @@ _OPTIONAL = {
     "scikit-image": "anytag demo",
 }
 
+#: what `Tagger.own_tags` means
+_OWN_TAGS = {
+    "any": ", and any of your own",
+    "no text encoder": ", and your own with a text encoder",
+    "none": "; a closed list",
+}
+
 
 def info(
     model: opt.Model = "nano",
@@ -43,7 +50,7 @@ def info(
     languages = sorted({code for label in tagger.labels for code in label.translations})
     rows = {
         "model": tagger.model_name,
-        "tags": f"{len(tagger.labels):,}, and any of your own",
+        "tags": f"{len(tagger.labels):,}{_OWN_TAGS[tagger.own_tags]}",
         "languages": ", ".join(["en", *languages]),
         "image size": f"{tagger.image_size} x {tagger.image_size} pixels",
         "device": f"{tagger.device}, {str(tagger.dtype).removeprefix('torch.')}",

@@ -17,7 +17,22 @@ from anytag.errors import AnytagError, UsageError
 
 def build_app() -> typer.Typer:
     """The command line; nothing heavy is imported before a command runs."""
-    from anytag.cli import caption, convert, data, demo, describe, info, parse, tag, untag
+    from anytag.cli import (
+        calibrate,
+        caption,
+        convert,
+        data,
+        demo,
+        describe,
+        engine,
+        eval,
+        info,
+        labels,
+        parse,
+        tag,
+        train,
+        untag,
+    )
 
     app = typer.Typer(
         name="anytag",
@@ -33,9 +48,14 @@ def build_app() -> typer.Typer:
     app.command()(describe.describe)
     app.command()(info.info)
     app.add_typer(data.build_app(), name="data")
+    app.add_typer(engine.build_app(), name="engine")
     app.command()(caption.caption)
     app.command()(convert.convert)
     app.command()(parse.parse)
+    app.command(name="eval")(eval.evaluate)
+    app.command()(calibrate.calibrate)
+    app.add_typer(labels.build_app(), name="labels")
+    app.command()(train.train)
     return app
 
 

@@ -44,7 +44,11 @@ Recursive = Annotated[
 
 Model = Annotated[
     str,
-    typer.Option("--model", help="nano, a model directory, or a hub id.", rich_help_panel=_SPEED),
+    typer.Option(
+        "--model",
+        help="nano, a model directory, a checkpoint, or a hub id.",
+        rich_help_panel=_SPEED,
+    ),
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.", rich_help_panel=_SPEED)]
 Dtype = Annotated[
@@ -138,6 +142,14 @@ Overwrite = Annotated[
     bool,
     typer.Option(
         "--overwrite", help="Replace OUT, and captions that exist.", rich_help_panel=_OUTPUT
+    ),
+]
+Caption = Annotated[
+    bool,
+    typer.Option(
+        "--caption",
+        help="Write a sentence too, with Tag2Text or RAM; jsonl, json and parquet have it.",
+        rich_help_panel=_OUTPUT,
     ),
 ]
 CaptionTxt = Annotated[

@@ -24,6 +24,7 @@ def tag(
     out: opt.Out = None,
     resume: opt.Resume = False,
     overwrite: opt.Overwrite = False,
+    caption: opt.Caption = False,
     caption_txt: opt.CaptionTxt = False,
     quiet: opt.Quiet = False,
     embed: opt.Embed = False,

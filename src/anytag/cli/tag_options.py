@@ -38,6 +38,7 @@ class TagOptions:
     out: Path | None
     resume: bool
     overwrite: bool
+    caption: bool
     caption_txt: bool
     quiet: bool
     embed: bool
@@ -64,6 +65,8 @@ class TagOptions:
             and (self.embed or self.dry_run or self.xmp_naming is not XmpNaming.AUTO),
             "--format parquet needs a file: -o OUT": self.form is Format.PARQUET
             and self.out is None,
+            "--caption needs a format that holds it: jsonl, json or parquet": self.caption
+            and self._format not in (Format.JSONL, Format.JSON, Format.PARQUET),
             f"-o {self.out}: is a folder": self.out is not None and self.out.is_dir(),
             f"-o {self.out}: its folder does not exist": self.out is not None
             and not self.out.parent.is_dir(),
@@ -71,6 +74,12 @@ class TagOptions:
         for message, is_wrong in wrong.items():
             if is_wrong:
                 raise UsageError(message)
+
+    @property
+    def _format(self) -> Format:
+        """What is written, if nothing is wrong."""
+        by_name = Format.TABLE if self.out is None else Format.of_file(self.out)
+        return self.form or by_name
 
     @property
     def num_stdin(self) -> int:

@@ -13,6 +13,8 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+import numpy.typing as npt
 import typer
 from rich.console import Console
 
@@ -25,7 +27,7 @@ from anytag.errors import ImageError, LabelError, MetadataError, OutputError, Us
 from anytag.files import display_path
 from anytag.inference.results import TagResult
 from anytag.inference.selection import TagSelector
-from anytag.inference.stream import item_error, stream
+from anytag.inference.stream import Score, Scores, item_error, stream
 from anytag.inference.tagger import CPU_CHUNK, Tagger
 from anytag.inference.writers import Format, make_writer
 from anytag.inference.writers.output import FileOutput, Mode, StreamOutput, WholeWrites
@@ -80,7 +82,7 @@ class _Run:
         scored = stream(
             (item for item in self._find() if path_text(item) not in done),
             load=partial(_load, tagger),
-            score=tagger.score,
+            score=_captioning(options, tagger) if options.caption else tagger.score,
             batch_size=options.batch_size,
             workers=options.workers or min(os.cpu_count() or 1, MAX_WORKERS),
             pad_to=(CPU_CHUNK if on_cpu else options.batch_size) if options.out else 1,
@@ -131,6 +133,19 @@ class _Run:
         self.num_failed += 1
         if len(self._first_errors) < NUM_SHOWN_ERRORS:
             self._first_errors.append(result.error.message)
+
+
+def _captioning(options: TagOptions, tagger: Tagger) -> Score:
+    """Scores and captions, about the tags that are found; as many images at once as `score`."""
+    captioner = tagger.captioner(threshold=_threshold(options))
+
+    def score(pixels: npt.NDArray[np.uint8]) -> tuple[Scores, list[str]]:
+        step = CPU_CHUNK if tagger.device.type == "cpu" else len(pixels)
+        parts = (pixels[start : start + step] for start in range(0, len(pixels), step))
+        rows = [row for part in parts for row in captioner(part)]
+        return np.stack([scores for _, scores, _ in rows]), [caption for *_, caption in rows]
+
+    return score
 
 
 def _load(tagger: Tagger, item: Item) -> LoadedImage:
@@ -247,6 +262,7 @@ def _settings(options: TagOptions, tagger: Tagger) -> dict[str, object]:
         "exclude": sorted(_names(options.exclude)),
         "always": _names(options.always),
         "lang": options.lang,
+        "caption": options.caption,
         "caption_txt": options.caption_txt,
         "xmp": xmp if options.form is Format.XMP else None,
     }

@@ -18,6 +18,7 @@ from anytag.errors import ModelError
 from anytag.inference.wordpiece import WordPiece
 from anytag.models.generation import Generated, GenerationConfig, generate
 from anytag.models.released import ReleasedNetwork, read_tags
+from anytag.models.tagging import TaggingNetwork
 
 #: what every caption starts with in training
 PROMPT = "a picture of "
@@ -31,14 +32,14 @@ class CaptionWriter:
     """Writes captions with a network that has a captioner.
 
     Args:
-        network: RAM or Tag2Text, in evaluation mode
+        network: RAM, Tag2Text or another with a captioner, in evaluation mode
         wordpiece: the vocabulary the captioner was trained with
 
     Raises:
         ModelError: no captioner, or another vocabulary
     """
 
-    def __init__(self, network: ReleasedNetwork, wordpiece: WordPiece) -> None:
+    def __init__(self, network: TaggingNetwork | ReleasedNetwork, wordpiece: WordPiece) -> None:
         if network.captioner is None:
             raise ModelError("this model has no captioner; use RAM or Tag2Text")
         size = network.captioner.config.vocab_size

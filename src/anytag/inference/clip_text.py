@@ -1,8 +1,9 @@
 """CLIP's text tower: texts to the vectors with which RAM and RAM++ were trained.
 
 Source: CLIP (arXiv 2103.00020). The network and its tokenizer are those of transformers, which
-``pip install 'anytag[clip]'`` adds; torchvision is not needed. Weights come from safetensors files
-alone, and pickles are never opened.
+``pip install 'anytag[clip]'`` adds; torchvision is not needed. Weights come from a
+safetensors file, or where there is none from a pickle that is read as data (``weights_only``) and
+can run nothing.
 
 Shapes: T texts, L tokens, E width.
 """
@@ -20,9 +21,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from anytag.checkpoints.checkpoint_file import read_checkpoint
+from anytag.checkpoints.hub import HubPath
 from anytag.errors import LabelError, MissingExtraError, ModelError
 from anytag.inference.device import choose_device
 
@@ -31,7 +33,8 @@ DEFAULT = "openai/clip-vit-base-patch16"
 #: texts in one forward pass
 BATCH_SIZE = 256
 
-_WEIGHTS = "model.safetensors"
+#: weight files, the better first
+_WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 _TOKENIZER = ("vocab.json", "merges.txt", "tokenizer.json", "tokenizer_config.json")
 _PROJECTION = "text_projection.weight"
 
@@ -62,7 +65,7 @@ class ClipTextEncoder:
 
         Raises:
             MissingExtraError: transformers is not installed
-            ModelError: no such model, or it has no safetensors weights or does not fit
+            ModelError: no such model, or it has no weights that can be read or does not fit
             UsageError: unknown device
         """
         chosen = choose_device(device)
@@ -71,7 +74,7 @@ class ClipTextEncoder:
         except ImportError as error:
             raise MissingExtraError("transformers", "clip") from error
         folder = _find(source)
-        state = _read_text_weights(folder / _WEIGHTS)
+        state = _read_text_weights(folder)
         network = _build(transformers, folder, state)
         if not (folder / "tokenizer.json").is_file() and not (folder / "merges.txt").is_file():
             raise ModelError(f"{folder}: no tokenizer; expected tokenizer.json, or vocab.json "
@@ -149,34 +152,24 @@ def _find(source: str | Path) -> Path:
     if path.exists() or name.count("/") != 1 or name.startswith((".", "/", "~")):
         raise ModelError(f"no text encoder {name!r}: expected a folder, or a hub id such as "
                          f"{DEFAULT}")  # fmt: skip
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-
-    repository, _, revision = name.partition("@")
-    wanted = ["config.json", _WEIGHTS, *_TOKENIZER]
-    try:
-        return Path(snapshot_download(repository, revision=revision or None, allow_patterns=wanted))
-    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
-        raise ModelError(f"text encoder {name!r} could not be downloaded: {error}") from error
+    hub = HubPath.parse(f"hf:{name}")
+    if hub is None:
+        raise ModelError(f"no text encoder {name!r}: not a hub id such as {DEFAULT}")
+    folder = hub.snapshot(["config.json", _WEIGHTS[0], *_TOKENIZER])
+    # OpenAI's own repositories were published with a pickle alone.
+    return folder if (folder / _WEIGHTS[0]).is_file() else hub.snapshot([_WEIGHTS[1]])
 
 
-def _read_text_weights(path: Path) -> dict[str, Tensor]:
-    """The text tower's weights in float32; a whole CLIP's picture side is not read."""
-    if not path.is_file():
-        raise ModelError(
-            f"{path.parent}: no {_WEIGHTS}, and pickled weights are not opened. On the hub, a pull "
-            "request of the repository often holds them: give org/name@refs/pr/NUMBER. Or save "
-            "them where you trust the file, with model.save_pretrained(FOLDER)"
-        )
-    try:
-        with safe_open(path, framework="pt") as file:
-            state = {
-                key: file.get_tensor(key).float()
-                for key in file.keys()  # noqa: SIM118
-                if key.startswith(("text_model.", "text_projection.")) and "position_ids" not in key
-            }
-    except (SafetensorError, OSError) as error:
-        raise ModelError(f"{path}: damaged or no safetensors file ({error})") from error
+def _read_text_weights(folder: Path) -> dict[str, Tensor]:
+    """The text tower's weights in float32; a whole CLIP's picture side is mapped and not read."""
+    path = next((folder / name for name in _WEIGHTS if (folder / name).is_file()), None)
+    if path is None:
+        raise ModelError(f"{folder}: no weights; expected {' or '.join(_WEIGHTS)}")
+    state = {
+        key: value.float()
+        for key, value in read_checkpoint(path).items()
+        if key.startswith(("text_model.", "text_projection.")) and "position_ids" not in key
+    }
     if _PROJECTION not in state:
         raise ModelError(f"{path}: no {_PROJECTION}; not a CLIP model with a projected text tower")
     return state

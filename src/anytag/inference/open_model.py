@@ -9,18 +9,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from anytag.checkpoints.directory import ModelCard, find_model, load_directory
+from anytag.checkpoints.directory import ModelCard, load_directory
 from anytag.checkpoints.released_directory import ReleasedCard, is_released, load_released
 from anytag.data.transforms import CLIP, IMAGENET, Normalization, normalize
 from anytag.errors import ModelError, UsageError
 from anytag.inference.captioning import CaptionWriter
+from anytag.inference.converted import locate
 from anytag.inference.device import choose_device, choose_dtype
 from anytag.inference.prompts import fill
 from anytag.inference.static_text import StaticTextEncoder
@@ -93,15 +93,14 @@ class OpenModel:
         if getattr(self.network, "captioner", None) is None:
             raise ModelError(
                 f"{self.card.name} writes no captions: RAM and Tag2Text do, unless they were "
-                "converted with --no-captioner"
+                "converted with --no-captioner, and models that were trained to"
             )
         if self.wordpiece is None:
             raise ModelError(
                 f"{self.path}: captions need the vocabulary of bert-base-uncased: put its "
                 "vocab.txt there, or give it to anytag convert --vocab"
             )
-        network = cast(ReleasedNetwork, self.network)
-        return CaptionWriter(network, WordPiece.load(self.wordpiece))
+        return CaptionWriter(self.network, WordPiece.load(self.wordpiece))
 
 
 def open_model(
@@ -124,7 +123,7 @@ def open_model(
         )
     chosen = choose_device(device)
     kind = choose_dtype(dtype, chosen)
-    path = find_model(model)
+    path = locate(model)
     read = _read_released if is_released(path) else _read_plain
     opened, vocabulary = read(path, text_encoder, str(chosen))
     network = opened.network.to(chosen, kind)
@@ -155,6 +154,7 @@ def _read_plain(
         network=loaded.network,
         normalization=Normalization(mean=sizes.encoder.mean, std=sizes.encoder.std),
         embed=TagEmbedder(encoder, sizes.text_width, describe=lambda name: [name]),
+        wordpiece=loaded.vocabulary,
     )
     return opened, Vocabulary(loaded.labels, loaded.label_embeddings)
 

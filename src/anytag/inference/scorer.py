@@ -8,10 +8,11 @@ Shapes: B images, S side in pixels, T tags, K descriptions of a tag, E text widt
 
 from __future__ import annotations
 
+import math
 from copy import copy
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, Literal, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -19,11 +20,12 @@ import torch
 from PIL import Image
 
 from anytag.data.images import ImageLimits, LoadedImage, load_image
-from anytag.errors import LabelError
+from anytag.errors import LabelError, ModelError
 from anytag.fetch import fetch
 from anytag.inference.open_model import OpenModel, open_model
-from anytag.inference.vocabulary import Tags, TextEncoder, Vocabulary
+from anytag.inference.vocabulary import TagEmbedder, Tags, TextEncoder, Vocabulary
 from anytag.labels.labelset import LabelSet
+from anytag.models.decoder import LabelState
 
 #: a path or URL, the bytes of an image file, a PIL image, or uint8 [H, W, 3]
 ImageSource = str | Path | bytes | Image.Image | npt.NDArray[np.uint8]
@@ -71,7 +73,8 @@ class Scorer:
 
         Args:
             model: "nano" (part of the package), a model directory (of ``anytag convert`` too), or
-                a hub id
+                a hub id; also a released checkpoint with its lists beside it, ``file.pth`` or
+                ``hf:org/name/file.pth``, which is converted once, into the user's cache folder
             device: "auto", or anything torch knows: "cpu", "cuda", "cuda:1", "mps"
             dtype: "auto" (bfloat16 on CUDA, else float32), "float32", "bfloat16" or "float16"
             normalization: "imagenet" or "clip" statistics of the pixels; None = the model's own.
@@ -96,6 +99,14 @@ class Scorer:
     def model_name(self) -> str:
         """Name and version of the weights; part of every result."""
         return self._model.version
+
+    @property
+    def own_tags(self) -> Literal["any", "no text encoder", "none"]:
+        """Which tags a user may add: any; any with their embeddings; or none."""
+        embed = self._model.embed
+        if isinstance(embed, TagEmbedder):
+            return "any" if embed.text_encoder is not None else "no text encoder"
+        return "none"
 
     @property
     def image_size(self) -> int:
@@ -172,3 +183,51 @@ class Scorer:
                 parts.append(logits.float().sigmoid().cpu())
         scores: npt.NDArray[np.float32] = torch.cat(parts).numpy()
         return scores
+
+    def look(
+        self, pixels: npt.NDArray[np.uint8]
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        """Probabilities of every tag, and what the network sees as one vector: its mean token.
+
+        Args:
+            pixels: uint8 [B, S, S, 3] with S = `image_size`
+
+        Returns:
+            float32 [B, num_tags] in [0, 1], and float32 [B, token width]
+        """
+        # Any: each family has a decoder of its own kind
+        network: Any = self._model.network
+        decode = network.tag if hasattr(network, "tag") else lambda x, y: network.decoder(y, x)
+        chunk = CPU_CHUNK if self.device.type == "cpu" else max(1, len(pixels))
+        scores = [torch.empty(0, len(self.labels))]
+        means = [torch.empty(0, network.encoder.token_width)]
+        with torch.inference_mode():
+            for start in range(0, len(pixels), chunk):
+                tokens = network.encoder(self._model.images(pixels[start : start + chunk]))
+                scores.append(decode(tokens, self._label_state).float().sigmoid().cpu())
+                means.append(tokens[:, 0].float().cpu())
+        return torch.cat(scores).numpy(), torch.cat(means).numpy()
+
+    def attention(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        """Where the network looks for every tag: cross-attention, mean over layers and heads.
+
+        Args:
+            pixels: uint8 [B, S, S, 3] with S = `image_size`
+
+        Returns:
+            float32 [B, num_tags, rows, columns]; weights of the image tokens, without the mean
+            token's
+
+        Raises:
+            ModelError: the decoder gives no attention maps (Tag2Text), or its queries depend on the
+                image (RAM++)
+        """
+        decoder: Any = self._model.network.decoder
+        if not isinstance(self._label_state, LabelState) or not hasattr(decoder, "attention_maps"):
+            raise ModelError(f"{self.card.name} gives no attention maps; nano and RAM do")
+        with torch.inference_mode():
+            tokens = self._model.network.encoder(self._model.images(pixels))
+            maps = decoder.attention_maps(self._label_state, tokens).float().mean(dim=(0, 2))
+        side = math.isqrt(maps.shape[-1] - 1)
+        grid: npt.NDArray[np.float32] = maps[..., 1:].unflatten(-1, (side, side)).cpu().numpy()
+        return grid

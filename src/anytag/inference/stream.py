@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, repeat
 from typing import Generic, Protocol, TypeVar
 
 import numpy as np
@@ -48,8 +48,9 @@ class Decoded(Protocol):
     def sha256(self) -> str | None: ...
 
 
-#: pixels uint8 [B, S, S, 3] -> sigmoid scores float32 [B, T]
-Score = Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.float32]]
+Scores = npt.NDArray[np.float32]
+#: pixels uint8 [B, S, S, 3] -> sigmoid scores float32 [B, T], or these and B captions
+Score = Callable[[npt.NDArray[np.uint8]], Scores | tuple[Scores, Sequence[str]]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +63,7 @@ class Scored(Generic[T]):
     sha256: str | None = None
     #: float32 [num_tags]; None when ``error`` is set
     scores: npt.NDArray[np.float32] | None = None
+    caption: str | None = None
     error: ItemError | None = None
 
     def result(
@@ -79,6 +81,7 @@ class Scored(Generic[T]):
             model=model,
             tags=() if self.scores is None else select(self.scores),
             scores=self.scores,
+            caption=self.caption,
             error=self.error,
         )
 
@@ -161,15 +164,17 @@ def _score_batch(
     batch: list[tuple[T, Decoded | ItemError]], score: Score, pad_to: int
 ) -> Iterator[Scored[T]]:
     images = [loaded.pixels for _, loaded in batch if not isinstance(loaded, ItemError)]
-    rows: Iterator[npt.NDArray[np.float32]] = iter(())
+    rows: Iterator[tuple[Scores, str | None]] = iter(())
     if images:
         padding = [np.zeros_like(images[0])] * (-len(images) % pad_to)
-        rows = iter(score(np.stack(images + padding)))
+        answer = score(np.stack(images + padding))
+        scored, captions = answer if isinstance(answer, tuple) else (answer, repeat(None))
+        rows = iter(zip(scored, captions, strict=False))
     for item, loaded in batch:
         if isinstance(loaded, ItemError):
             yield Scored(item=item, error=loaded)
             continue
-        scores = next(rows)
+        scores, caption = next(rows)
         finite = bool(np.isfinite(scores).all())
         yield Scored(
             item=item,
@@ -177,5 +182,6 @@ def _score_batch(
             height=loaded.height,
             sha256=loaded.sha256,
             scores=scores if finite else None,
+            caption=caption if finite else None,
             error=None if finite else ItemError(type="not_finite", message=_NOT_FINITE),
         )

@@ -18,8 +18,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from anytag.models.config import CaptionerConfig
 from anytag.models.layers import DecoderLayer
-from anytag.models.text_layers import CaptionerConfig, KeyValues, TextEmbeddings, TextLayer
+from anytag.models.text_layers import KeyValues, TextEmbeddings, TextLayer
 
 
 class TagEncoder(nn.Module):

@@ -13,7 +13,7 @@ M tag text tokens, D width.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 import torch
@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from anytag.errors import ConfigError, ModelError
 from anytag.models.captioner import Captioner
-from anytag.models.config import DecoderConfig, TaggerConfig
+from anytag.models.config import CaptionerConfig, DecoderConfig, TaggerConfig
 from anytag.models.decoder import TaggingDecoder
 from anytag.models.encoder import ImageEncoder
 from anytag.models.layers import DecoderLayer
@@ -29,7 +29,6 @@ from anytag.models.queries import LabelQueries
 from anytag.models.reweight import Descriptions, Reweighting
 from anytag.models.swin import Swin, SwinConfig
 from anytag.models.tagging import TaggingNetwork
-from anytag.models.text_layers import CaptionerConfig
 
 FAMILIES = ("ram", "ram_plus", "tag2text")
 
@@ -55,11 +54,12 @@ class ReleasedConfig:
             raise ConfigError("num_tags is needed for tag2text, and for no other family")
         if self.family == "ram_plus" and self.captioner is not None:
             raise ConfigError("ram_plus has no captioner")
-        if self.captioner and self.captioner.num_shared_layers > self.tagger.decoder.num_layers:
-            raise ConfigError(
-                f"the captioner borrows {self.captioner.num_shared_layers} layers from a tagging "
-                f"decoder of {self.tagger.decoder.num_layers}"
-            )
+        if self.tagger.captioner is not None:
+            raise ConfigError("the captioner of a released network stands beside its tagger")
+        if self.captioner is not None:
+            encoder = self.tagger.encoder
+            width = encoder.token_width or self.swin.num_features
+            self.captioner.check_fit(replace(encoder, token_width=width), self.tagger.decoder)
 
 
 class Ram(TaggingNetwork):
@@ -69,8 +69,8 @@ class Ram(TaggingNetwork):
     """
 
     def __init__(self, config: ReleasedConfig) -> None:
-        super().__init__(config.tagger, Swin(config.swin))
-        self.captioner = None if config.captioner is None else Captioner(config.captioner)
+        tagger = replace(config.tagger, captioner=config.captioner)
+        super().__init__(tagger, Swin(config.swin))
 
 
 class RamPlus(nn.Module):
@@ -188,7 +188,9 @@ def build_released(config: ReleasedConfig) -> ReleasedNetwork:
     return RamPlus(config) if config.family == "ram_plus" else Tag2Text(config)
 
 
-def read_tags(network: ReleasedNetwork, tokens: Tensor, ids: Tensor, mask: Tensor) -> Tensor:
+def read_tags(
+    network: TaggingNetwork | ReleasedNetwork, tokens: Tensor, ids: Tensor, mask: Tensor
+) -> Tensor:
     """The memory from which a caption is written.
 
     Args:
@@ -205,8 +207,8 @@ def read_tags(network: ReleasedNetwork, tokens: Tensor, ids: Tensor, mask: Tenso
     """
     if network.captioner is None:
         raise ModelError(
-            "this model has no captioner: RAM++ never has one, and RAM and Tag2Text can be "
-            "converted without it"
+            "this model has no captioner: RAM++ never has one, RAM and Tag2Text can be "
+            "converted without it, and others are trained with or without it"
         )
     memory: Tensor = network.captioner.encoder(ids, mask, tokens, network.decoder.layers)
     return memory

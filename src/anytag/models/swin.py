@@ -173,7 +173,8 @@ class SwinBlock(nn.Module):
         self.norm1 = nn.LayerNorm(dim)
         self.attn = WindowAttention(dim, config.num_heads[stage], self.window, strangers)
         self.norm2 = nn.LayerNorm(dim)
-        self.mlp = Mlp(dim, int(dim * config.mlp_ratio))
+        # A hair more: 129 / 48 * 48 must not become 128.
+        self.mlp = Mlp(dim, int(dim * config.mlp_ratio + 1e-6))
         self.drop_path = DropPath(drop_path)
 
     def forward(self, tokens: Tensor) -> Tensor:

@@ -1,6 +1,7 @@
 """The tagging network: image encoder, label queries, tagging decoder.
 
-Source: RAM (arXiv 2306.03514), figure 3, without the captioning branch.
+Source: RAM (arXiv 2306.03514), figure 3. The captioning branch is there where the configuration has
+one; tagging does not use it.
 
 Shapes: B images, S image side, N image tokens, T tags, E text width, D width.
 """
@@ -9,6 +10,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from anytag.models.captioner import Captioner
 from anytag.models.config import TaggerConfig
 from anytag.models.decoder import LabelState, TaggingDecoder
 from anytag.models.encoder import ImageEncoder
@@ -35,6 +37,7 @@ class TaggingNetwork(nn.Module):
         self.decoder = TaggingDecoder(config.decoder, self.encoder.token_width)
         for part in (self.encoder.projection, self.queries, self.decoder):
             init_bert_(part)
+        self.captioner = None if config.captioner is None else Captioner(config.captioner)
 
     def prepare(self, text_embeddings: Tensor) -> LabelState:
         """Text embeddings [T, E] -> the label state, computed once per label set."""

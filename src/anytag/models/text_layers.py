@@ -8,59 +8,16 @@ Shapes: B images, M context tokens, L text tokens, D width, H heads.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from anytag.errors import ConfigError, ModelError
+from anytag.errors import ModelError
+from anytag.models.config import CaptionerConfig
 from anytag.models.layers import CrossAttention, DecoderLayer
 
 #: keys and values of one attention, each [B, H, L, D / H]
 KeyValues = tuple[Tensor, Tensor]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CaptionerConfig:
-    """Sizes of a captioner; both of its halves have the same."""
-
-    #: width D
-    hidden: int
-    num_layers: int
-    num_heads: int
-    #: inner width of the feed-forward part
-    ffn: int
-    #: entries of the vocabulary, the two start marks included
-    vocab_size: int
-    #: longest text in tokens
-    max_positions: int
-    #: width of the image tokens
-    token_width: int
-    #: the first layers of the tag encoder that borrow cross-attention and feed-forward weights
-    #: from the tagging decoder (with the captioner's own number of heads)
-    num_shared_layers: int
-    #: token that fills up short texts; its embedding is not trained
-    pad_id: int = 0
-    #: LayerNorm epsilon; BERT's value
-    layer_norm_eps: float = 1e-12
-    #: dropout probability in training
-    dropout: float = 0.1
-
-    def __post_init__(self) -> None:
-        if min(self.hidden, self.num_layers, self.num_heads, self.ffn, self.token_width) < 1:
-            raise ConfigError("captioner: every size must be positive")
-        if self.hidden % self.num_heads:
-            raise ConfigError(
-                f"captioner: hidden {self.hidden} is not divisible by {self.num_heads} heads"
-            )
-        if not 0 <= self.num_shared_layers <= self.num_layers:
-            raise ConfigError(
-                f"captioner: num_shared_layers {self.num_shared_layers} is outside "
-                f"[0, {self.num_layers}]"
-            )
-        if not 0 <= self.pad_id < self.vocab_size:
-            raise ConfigError(f"captioner: pad_id {self.pad_id} is outside the vocabulary")
 
 
 class TextEmbeddings(nn.Module):

@@ -151,7 +151,7 @@ def tag2text(
         LabelError: a list is wrong
         UsageError: an argument is wrong
     """
-    loaded = load(
+    loaded, _ = load(
         "tag2text",
         pretrained,
         image_size=image_size,
