@@ -7,7 +7,9 @@
     |- LabelError               a tag list, threshold file or label set is wrong
     |- ImageError               one image cannot be read; ``kind`` says why
     |- FetchError               a URL was refused or could not be downloaded
+    |- AnnotationError          an annotation or score file of an evaluation is wrong
     |- MetadataError            an XMP sidecar or embedded metadata cannot be read or written
+    |- TrainingError            a run diverged, or its saved state cannot be read
     |- OutputError              a result file cannot be written
     |- MissingExtraError        an optional dependency is not installed
 
@@ -53,8 +55,16 @@ class FetchError(AnytagError):
     """A URL was refused (address, type, size) or could not be downloaded."""
 
 
+class AnnotationError(AnytagError):
+    """An annotation or score file of an evaluation is wrong, or they do not fit together."""
+
+
 class MetadataError(AnytagError):
     """An XMP sidecar or embedded metadata cannot be read or written."""
+
+
+class TrainingError(AnytagError):
+    """A training run diverged, or its saved state cannot be read."""
 
 
 class OutputError(AnytagError):

@@ -6,6 +6,7 @@ Shapes: B images, S side in pixels, T tags, L caption tokens, M tag text tokens.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -45,6 +46,24 @@ class Batch:
     def __len__(self) -> int:
         return len(self.images)
 
+    def split(self, count: int) -> list[Batch]:
+        """``count`` parts of as equal a size as can be, in order; none is empty."""
+        bounds = [len(self) * i // count for i in range(count + 1)]
+        return [self._slice(slice(a, b)) for a, b in pairwise(bounds) if b > a]
+
+    def _slice(self, part: slice) -> Batch:
+        texts = self.texts
+        if texts is not None:
+            texts = Texts(**{f.name: getattr(texts, f.name)[part] for f in fields(texts)})
+        return Batch(
+            images=self.images[part],
+            targets=self.targets[part],
+            weights=None if self.weights is None else self.weights[part],
+            texts=texts,
+            captions=self.captions[part],
+            positions=self.positions[part],
+        )
+
     def to(self, device: torch.device) -> Batch:
         """The same batch on another device."""
         texts = self.texts
@@ -55,5 +74,18 @@ class Batch:
             images=self.images.to(device, non_blocking=True),
             targets=self.targets.to(device, non_blocking=True),
             weights=None if self.weights is None else self.weights.to(device, non_blocking=True),
+            texts=texts,
+        )
+
+    def pin_memory(self) -> Batch:
+        """The same batch in memory from which a GPU copies fast; called by the data loader."""
+        texts = self.texts
+        if texts is not None:
+            texts = Texts(**{f.name: getattr(texts, f.name).pin_memory() for f in fields(texts)})
+        return replace(
+            self,
+            images=self.images.pin_memory(),
+            targets=self.targets.pin_memory(),
+            weights=None if self.weights is None else self.weights.pin_memory(),
             texts=texts,
         )

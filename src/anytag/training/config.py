@@ -31,12 +31,20 @@ class ModelConfig:
     image_size: int | None = None
     #: the last blocks of the backbone that are trained; 0 = frozen, None = all
     num_trainable_blocks: int | None = None
-    #: the captioner of a new plain network, or of one that has none: its width; None = no captioner
-    captioner_width: int | None = None
+    #: probability of dropout; None = the model's own (0.1). 0 makes a run independent of the number
+    #: of processes
+    dropout: float | None = None
+    #: text encoder of tags that have no embedding yet: a hub id or folder of CLIP; None = the one
+    #: of `start`, or of nano
+    text_encoder: str | None = None
+    #: RAM++: JSON file with the descriptions of its tags (``anytag describe``)
+    descriptions: str | None = None
 
     def __post_init__(self) -> None:
         if (self.start is None) == (self.network is None):
             raise ConfigError("give either start (a model) or network (a new one)")
+        if self.dropout is not None and not 0 <= self.dropout < 1:
+            raise ConfigError(f"dropout is {self.dropout}, expected at least 0 and less than 1")
         if self.backbone_weights and self.start:
             raise ConfigError("backbone_weights are for a new network; start brings its own")
 
@@ -45,6 +53,7 @@ class ModelConfig:
 class SourceConfig:
     """One data set."""
 
+    #: file or folder (docs/data.md)
     path: str
     #: one of `anytag.data.sources.KINDS`
     kind: str = "auto"
@@ -64,6 +73,7 @@ class AugmentConfig:
 
     #: least and most share of the picture's area in a crop
     crop_area: tuple[float, ...] = (0.5, 1.0)
+    #: mirror half of the pictures
     flip: bool = True
     #: RandAugment (arXiv 1909.13719): operations a picture; 0 = none
     num_operations: int = 2
@@ -81,19 +91,22 @@ class AugmentConfig:
 class DataConfig:
     """What is learned from."""
 
+    #: training sets
     train: tuple[SourceConfig, ...]
     #: validation sets; none = one record in `val_every` of the training sets is kept for it
     val: tuple[SourceConfig, ...] = ()
+    #: see `val`
     val_every: int = 20
-    #: labels.json or a tag list; None = "model", or "data" where the model is fine-tuned to the
-    #: tags that occur in the data
+    #: labels.json or a tag list; "model" = those of `ModelConfig.start`, "data" = the tags that
+    #: occur in the training sets
     labels: str = "model"
-    #: WordPiece vocabulary for captions; None = the model's own
+    #: WordPiece vocabulary for captions; None = the model's own, or one made from the captions
     vocabulary: str | None = None
     #: parse captions to tags where the records hold none
     parse_captions: bool = True
     #: most tokens of a caption and of the tag text (paper: 40)
     max_tokens: int = 40
+    #: random changes of training pictures
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     #: worker processes that decode
     num_workers: int = 2
@@ -109,24 +122,30 @@ class DataConfig:
 class LossConfig:
     """The terms of the loss (RAM, section 4; RAM++, section 3)."""
 
+    #: learn to write the captions, guided by tags
     captioning: bool = False
+    #: draw the mean token to the feature of `teacher`
     distillation: bool = False
     #: RAM++: captions as queries
     alignment: bool = False
+    #: asymmetric loss: focusing of absent tags
     gamma_neg: float = 7.0
+    #: focusing of present tags
     gamma_pos: float = 0.0
+    #: probability below which an absent tag costs nothing
     clip: float = 0.05
+    #: focusing of the captions of other pictures
     alignment_gamma_neg: float = 4.0
+    #: of captions: share that is spread over the vocabulary
     label_smoothing: float = 0.1
     #: weight of tagging and alignment (each summed over tags, mean over pictures); where captions
     #: are learned tagging is rescaled to their loss instead
     tagging_weight: float = 1.0
+    #: weight of distillation
     distillation_weight: float = 1.0
     #: frozen image encoder that is distilled: "clip:ID", "timm:NAME", "transformers:ID" or
     #: "model:DIR" (the mean token of a model directory)
     teacher: str | None = None
-    #: text encoder for alignment, as `ModelConfig.start`'s if None
-    text_teacher: str | None = None
 
     def __post_init__(self) -> None:
         if self.distillation and self.teacher is None:
@@ -139,18 +158,25 @@ class LossConfig:
 class OptimConfig:
     """AdamW and its schedule."""
 
+    #: learning rate after warm-up
     lr: float = 1e-4
     #: of the backbone, times `lr`
     backbone_lr_scale: float = 1.0
     #: "step" multiplies by `decay` after each epoch (pre-training); "cosine" falls to min_lr
     schedule: str = "cosine"
+    #: see `schedule`
     decay: float = 0.9
+    #: least learning rate of either schedule
     min_lr: float = 0.0
+    #: steps in which the learning rate rises from `warmup_lr`
     warmup_steps: int = 0
+    #: learning rate of the first step of a warm-up
     warmup_lr: float = 5e-7
+    #: of weights; biases, norms and position biases have none but with `decay_all`
     weight_decay: float = 0.05
     #: whether biases and norms decay too, as in the published code
     decay_all: bool = False
+    #: of AdamW
     betas: tuple[float, ...] = (0.9, 0.999)
     #: largest gradient norm; None = no clipping
     clip_norm: float | None = None
@@ -166,17 +192,21 @@ class OptimConfig:
 class RunConfig:
     """Length, precision, machines and what is written when."""
 
+    #: times that every picture is seen
     epochs: int = 5
     #: pictures a step, over all processes and accumulated parts
     batch_size: int = 32
     #: parts that a process's share of a batch is cut into
     accumulate: int = 1
+    #: "auto" or "cpu"
+    device: str = "auto"
     #: "float32", "bfloat16" or "float16" (autocast)
     precision: str = "float32"
     #: recompute the backbone's activations in the backward pass
     checkpoint_activations: bool = False
     #: "none" (one process or DDP) or "full" (FSDP)
     shard: str = "none"
+    #: of new weights, order, augmentation and dropout
     seed: int = 0
     #: steps between saved states; None = at the end of each epoch
     save_every: int | None = None
@@ -184,13 +214,18 @@ class RunConfig:
     validate_every: int | None = None
     #: stop after so many steps; None = epochs decide
     max_steps: int | None = None
+    #: steps between lines of metrics.jsonl
     log_every: int = 10
+    #: write logs for TensorBoard
     tensorboard: bool = True
+    #: send logs to Weights & Biases
     wandb: bool = False
 
     def __post_init__(self) -> None:
         if self.precision not in ("float32", "bfloat16", "float16"):
             raise ConfigError(f"precision {self.precision!r}: float32, bfloat16 or float16")
+        if self.device not in ("auto", "cpu"):
+            raise ConfigError(f"device must be auto or cpu, found {self.device!r}")
         if self.shard not in ("none", "full"):
             raise ConfigError(f"shard must be none or full, found {self.shard!r}")
         if min(self.epochs, self.batch_size, self.accumulate) < 1:
@@ -201,11 +236,17 @@ class RunConfig:
 class TrainConfig:
     """A whole training run."""
 
+    #: folder of the run
     output: str
+    #: which network
     model: ModelConfig
+    #: what is learned from
     data: DataConfig
+    #: terms of the loss
     loss: LossConfig = field(default_factory=LossConfig)
+    #: AdamW and its schedule
     optim: OptimConfig = field(default_factory=OptimConfig)
+    #: length, precision, machines
     run: RunConfig = field(default_factory=RunConfig)
 
     def __post_init__(self) -> None:
