@@ -2,7 +2,8 @@
 
 ::
 
-    python benchmarks/joint_training.py --train train.jsonl --val val.jsonl --weights mobilenet.safetensors
+    python benchmarks/joint_training.py --train train.jsonl --val val.jsonl \\
+        --weights mobilenet.safetensors
 
 Trains new networks of nano's kind from captioned photos: their captions are parsed, and the tags
 found are learned; with and without captioning, with and without distillation, from several seeds.
@@ -86,6 +87,7 @@ def configure(arguments: argparse.Namespace, case: tuple[bool, bool], seed: int)
             teacher=arguments.teacher if distillation else None,
             # alone, tagging keeps its own size; beside captions it is rescaled to theirs
             distillation_weight=arguments.distillation_weight,
+            num_asked_tags=arguments.asked_tags,
         ),
         optim=OptimConfig(
             lr=arguments.lr, warmup_steps=50, weight_decay=0.02, clip_norm=2.0, ema_decay=0.995
@@ -148,6 +150,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=4)
     parser.add_argument("--image-size", type=int, default=192)
     parser.add_argument("--trainable-blocks", type=int, default=2)
+    parser.add_argument("--asked-tags", type=int, default=256)
     parser.add_argument("--lr", type=float, default=1e-3)
     parser.add_argument("--distillation-weight", type=float, default=1.0)
     parser.add_argument("--json", type=Path)

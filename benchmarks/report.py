@@ -2,7 +2,7 @@
 
 ::
 
-    python benchmarks/report.py benchmarks/out/*.json benchmarks/released-*.json
+    python benchmarks/report.py benchmarks/results/*.json benchmarks/released-*.json
 
 RESULTS.md is written anew. In README.md only what stands between ``<!-- results:start -->`` and
 ``<!-- results:end -->`` changes. Every figure comes from the JSON files.
@@ -15,6 +15,8 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+from report_parts import SECTIONS, table
 
 HERE = Path(__file__).resolve().parent
 START, END = "<!-- results:start -->", "<!-- results:end -->"
@@ -30,8 +32,9 @@ FAMILIES = {"ram": "RAM", "ram_plus": "RAM++", "tag2text": "Tag2Text"}
 
 def read_figures(
     paths: Sequence[Path],
-) -> tuple[list[dict[str, Any]], dict[str, Any] | None, list[dict[str, Any]]]:
-    """Figures of the photo sets in the order of ``paths``, of the speed if there, of released.py.
+) -> tuple[list[dict[str, Any]], dict[str, Any] | None, list[dict[str, Any]], list[dict[str, Any]]]:
+    """Figures of the photo sets in the order of ``paths``, of the speed if there, of released.py,
+    and of all other scripts.
 
     Raises:
         SystemExit: a file is something else, there are two of speed, or they are of two models
@@ -39,25 +42,20 @@ def read_figures(
     sets: list[dict[str, Any]] = []
     speeds: list[dict[str, Any]] = []
     released: list[dict[str, Any]] = []
+    others: list[dict[str, Any]] = []
     lists = {"quality": sets, "speed": speeds, "released": released}
     for path in paths:
         figures = json.loads(path.read_text(encoding="utf-8"))
         kind = figures.get("kind") if isinstance(figures, dict) else None
-        if kind not in lists:
-            raise SystemExit(f"{path}: not written by quality.py, speed.py or released.py")
-        lists[kind].append(figures)
+        if kind not in lists and kind not in SECTIONS:
+            raise SystemExit(f"{path}: not written by a script of this folder")
+        lists.get(kind, others).append(figures)
     models = sorted({figures["model"] for figures in [*sets, *speeds]})
     if len(models) != 1:
         raise SystemExit(f"expected figures of one model, found {', '.join(models) or 'none'}")
     if len(speeds) > 1:
         raise SystemExit("expected one file of speed.py, found several")
-    return sets, speeds[0] if speeds else None, released
-
-
-def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table; all columns but the first are aligned to the right."""
-    lines = [head, ["---"] + ["---:"] * (len(head) - 1), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    return sets, speeds[0] if speeds else None, released, others
 
 
 def percent(value: float | None) -> str:
@@ -143,12 +141,13 @@ def results_page(
     sets: Sequence[dict[str, Any]],
     speed: dict[str, Any] | None,
     released: Sequence[dict[str, Any]] = (),
+    others: Sequence[dict[str, Any]] = (),
 ) -> str:
     """RESULTS.md."""
     parts = [
         "# Benchmark results",
-        "Written by `benchmarks/report.py` from the JSON files of `quality.py`, `speed.py` and "
-        "`released.py`; do not edit. How to repeat them: [README.md](README.md).",
+        "Written by `benchmarks/report.py` from the JSON files of the other scripts; do not edit. "
+        "How to repeat them: [README.md](README.md).",
     ]
     if sets:
         parts += ["## Quality", *_quality_parts(sets)]
@@ -156,6 +155,10 @@ def results_page(
         parts += ["## Speed and memory", *_speed_parts(speed)]
     if released:
         parts += ["## Released models", *_released_parts(released)]
+    for kind, (heading, write) in SECTIONS.items():
+        for figures in others:
+            if figures["kind"] == kind:
+                parts += [f"## {heading}", *write(figures)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -291,10 +294,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--readme", type=Path, default=HERE.parent / "README.md")
     parser.add_argument("--results", type=Path, default=HERE / "RESULTS.md")
     options = parser.parse_args(arguments)
-    sets, speed, released = read_figures(options.figures)
+    sets, speed, released, others = read_figures(options.figures)
     readme = options.readme.read_text(encoding="utf-8")
     readme = replace_block(readme, readme_block(sets, speed))
-    options.results.write_text(results_page(sets, speed, released), encoding="utf-8")
+    options.results.write_text(results_page(sets, speed, released, others), encoding="utf-8")
     options.readme.write_text(readme, encoding="utf-8")
     print(f"wrote {options.results} and the tables of {options.readme}")
 

@@ -302,9 +302,12 @@ def test_report_from_real_files(
 
 def test_report_of_released_models(report: ModuleType) -> None:
     paths = sorted(FOLDER.glob("released-*.json"))
-    sets, speed, released = report.read_figures([*FOLDER.glob("results/*.json"), *paths])
+    sets, speed, released, others = report.read_figures(
+        [*sorted(FOLDER.glob("results/*.json")), *paths]
+    )
     assert [item["family"] for item in released] == ["ram", "ram_plus", "tag2text"]
-    page = report.results_page(sets, speed, released)
+    page = report.results_page(sets, speed, released, others)
+    assert page == (FOLDER / "RESULTS.md").read_text(encoding="utf-8")
     for path in paths:
         figures = json.loads(path.read_text())
         assert f"| {figures['convert']['parameters']:,} |" in page
