@@ -23,10 +23,7 @@ from anytag.evaluation.metrics import (
     precision_recall,
 )
 
-PARITY = Path(__file__).parents[2].parent / "shared" / "parity" / "metrics"
-needs_parity = pytest.mark.skipif(
-    not PARITY.is_dir(), reason="outputs of the public evaluation code are not on this machine"
-)
+GOLDEN = Path(__file__).parents[1] / "golden" / "metrics"
 
 #: few different values, so that most examples have ties
 tied_scores = arrays(np.float64, st.integers(1, 30), elements=st.integers(0, 6).map(float))
@@ -99,23 +96,21 @@ def test_nothing_to_find_is_nan() -> None:
     assert np.isnan(bootstrap_interval(scores, truth)).all()
 
 
-@needs_parity
 @pytest.mark.parametrize("case", ["plain", "duplicates"])
 def test_mean_average_precision_of_the_public_code(case: str) -> None:
     tags, truth = read_reference(case, "gt")
-    scores = load_file(PARITY / "inputs.safetensors")[f"{case}.scores"]
-    expected = load_file(PARITY / "outputs.safetensors")
+    scores = load_file(GOLDEN / "inputs.safetensors")[f"{case}.scores"]
+    expected = load_file(GOLDEN / "outputs.safetensors")
     result = mean_average_precision(scores, truth, empty_as_zero=True)
     assert len(tags) == len(result.per_class)
     np.testing.assert_allclose(result.per_class, expected[f"{case}.APs"], atol=1e-12, rtol=0)
     assert result.value == pytest.approx(float(expected[f"{case}.mAP"]), abs=1e-12)
 
 
-@needs_parity
 def test_precision_and_recall_of_the_public_code() -> None:
     _, truth = read_reference("plain", "gt")
     _, given_tags = read_reference("plain", "pred")
-    expected = load_file(PARITY / "outputs.safetensors")
+    expected = load_file(GOLDEN / "outputs.safetensors")
     result = precision_recall(given_tags.astype(np.float32), truth, 0.5, empty_as_zero=True)
     np.testing.assert_allclose(result.precision, expected["plain.Ps"], atol=1e-8)
     np.testing.assert_allclose(result.recall, expected["plain.Rs"], atol=1e-8)
@@ -125,8 +120,8 @@ def test_precision_and_recall_of_the_public_code() -> None:
 
 def read_reference(case: str, kind: str) -> tuple[list[str], npt.NDArray[np.bool_]]:
     """Tags, and [N, T] from lines ``photo,tag,tag`` (a tag listed twice has two columns)."""
-    tags = json.loads((PARITY / "config.json").read_text())[case]["taglist"]
-    lines = (PARITY / f"{case}.{kind}.txt").read_text().splitlines()
+    tags = json.loads((GOLDEN / "config.json").read_text())[case]["taglist"]
+    lines = (GOLDEN / f"{case}.{kind}.txt").read_text().splitlines()
     rows = [line.split(",")[1:] for line in lines]
     return tags, np.array([[tag in row for tag in tags] for row in rows])
 

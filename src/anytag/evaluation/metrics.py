@@ -13,14 +13,11 @@ Shapes: N photos, T tags. Scores are any finite or infinite numbers, truth is bo
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
-Scores: TypeAlias = npt.NDArray[np.float32] | npt.NDArray[np.float64]
-Truth: TypeAlias = npt.NDArray[np.bool_]
-Values: TypeAlias = npt.NDArray[np.float64]
+from anytag.evaluation.arrays import Scores, Truth, Values, check, mean_known, nan_ids, ratio
+from anytag.evaluation.ranking import CHUNK, Ranking, rankings
 
 #: added to the number of positives by the public evaluation code
 REFERENCE_EPSILON = 1e-8
@@ -91,13 +88,12 @@ def average_precision(scores: Scores, truth: Truth) -> float:
     >>> average_precision(np.array([0.9, 0.8, 0.7]), np.array([True, False, True]))
     0.8333333333333333
     """
-    _check(scores, truth, num_axes=1)
-    ranking = _Ranking.of(scores[:, None], truth[:, None])
-    return float(ranking.average_precision(np.ones(len(scores)))[0])
+    check(scores, truth, num_axes=1)
+    return float(Ranking.of(scores[:, None], truth[:, None]).average_precision()[0])
 
 
 def mean_average_precision(
-    scores: Scores, truth: Truth, *, empty_as_zero: bool = False
+    scores: Scores, truth: Truth, *, empty_as_zero: bool = False, known: Truth | None = None
 ) -> MeanAveragePrecision:
     """Mean over tags of `average_precision`.
 
@@ -108,6 +104,7 @@ def mean_average_precision(
         truth: [N, T], true where the photo has the tag
         empty_as_zero: as the public evaluation code: tags without positives count as 0 instead of
             being left out, and 1e-8 is added to the number of positives
+        known: [N, T], false where nobody knows the truth: not counted at all
 
     Raises:
         ValueError: shapes differ or are not [N, T], ``truth`` is not bool, or a score is NaN
@@ -117,13 +114,14 @@ def mean_average_precision(
     >>> result.value, result.excluded
     (1.0, (1,))
     """
-    _check(scores, truth, num_axes=2)
-    ranking = _Ranking.of(scores, truth)
-    per_class = ranking.average_precision(np.ones(len(scores)))
+    check(scores, truth, 2, known)
+    per_class = np.empty(scores.shape[1])
+    for columns, ranking in rankings(scores, truth, known):
+        per_class[columns] = ranking.average_precision()
     if empty_as_zero:
-        positives = truth.sum(axis=0)
+        positives = (truth if known is None else truth & known).sum(axis=0)
         per_class = np.nan_to_num(per_class) * positives / (positives + REFERENCE_EPSILON)
-    return MeanAveragePrecision(_mean(per_class), per_class, _nan_ids(per_class))
+    return MeanAveragePrecision(mean_known(per_class), per_class, nan_ids(per_class))
 
 
 def bootstrap_interval(
@@ -133,6 +131,7 @@ def bootstrap_interval(
     num_resamples: int = 1000,
     level: float = 0.95,
     seed: int = 0,
+    known: Truth | None = None,
 ) -> tuple[float, float]:
     """Interval of the mAP over sets of photos like this one, by resampling photos.
 
@@ -147,6 +146,7 @@ def bootstrap_interval(
         num_resamples: resamples of N photos with replacement
         level: part of the resamples inside, in (0, 1)
         seed: equal seeds give equal intervals
+        known: as in `mean_average_precision`
 
     Returns:
         lower and upper end, fractions in [0, 1]; NaN twice with fewer than two photos that have
@@ -155,27 +155,32 @@ def bootstrap_interval(
     Raises:
         ValueError: as `mean_average_precision`; or ``num_resamples`` or ``level`` is out of range
     """
-    _check(scores, truth, num_axes=2)
+    check(scores, truth, 2, known)
     if num_resamples < 1 or not 0.0 < level < 1.0:
         raise ValueError(
             "expected num_resamples >= 1 and level in (0, 1), "
             f"found num_resamples={num_resamples}, level={level}"
         )
-    if truth.any(axis=1).sum() < 2:
+    positive = truth if known is None else truth & known
+    if positive.any(axis=1).sum() < 2:
         return float("nan"), float("nan")
-    ranking = _Ranking.of(scores, truth)
     num_photos = len(scores)
-    weights = np.ones(num_photos)
-    measured = _mean(ranking.average_precision(weights))
-    without = np.empty(num_photos)
-    for photo in range(num_photos):
-        weights[photo] = 0.0
-        without[photo] = _mean(ranking.average_precision(weights))
-        weights[photo] = 1.0
-    values = (num_photos - 1) * (without.mean() - without)  # pseudo-values, centred
-    drawn = np.random.default_rng(seed).integers(num_photos, size=(num_resamples, num_photos))
+    total, count = np.zeros(num_photos), np.zeros(num_photos)
+    per_class = np.empty(scores.shape[1])
+    for columns, ranking in rankings(scores, truth, known):
+        without = ranking.without_each()
+        total += np.nansum(without, axis=1)
+        count += (~np.isnan(without)).sum(axis=1)
+        per_class[columns] = ranking.average_precision()
+    measured, mean_without = mean_known(per_class), ratio(total, count)
+    values = (num_photos - 1) * (mean_without.mean() - mean_without)  # pseudo-values, centred
+    random, means = np.random.default_rng(seed), np.empty(num_resamples)
+    step = max(1, CHUNK // num_photos)
+    for start in range(0, num_resamples, step):  # the numbers are those of one large draw
+        part = means[start : start + step]
+        part[:] = values[random.integers(num_photos, size=(len(part), num_photos))].mean(axis=1)
     tail = (1 - level) / 2
-    ends = measured + np.quantile(values[drawn].mean(axis=1), [tail, 1 - tail])
+    ends = measured + np.quantile(means, [tail, 1 - tail])
     low, high = np.clip(ends, 0.0, 1.0)
     return float(low), float(high)
 
@@ -186,6 +191,7 @@ def precision_recall(
     thresholds: float | Scores,
     *,
     empty_as_zero: bool = False,
+    known: Truth | None = None,
 ) -> PrecisionRecall:
     """Precision, recall and F1 where a photo has the tags with ``score >= threshold``.
 
@@ -197,11 +203,12 @@ def precision_recall(
         thresholds: one for all tags, or [T]
         empty_as_zero: tags without positives count as 0 in the macro means, as in the public
             evaluation code, instead of being left out (micro values have them either way)
+        known: as in `mean_average_precision`
 
     Raises:
         ValueError: as `mean_average_precision`; or thresholds are not one number or [T]
     """
-    _check(scores, truth, num_axes=2)
+    check(scores, truth, 2, known)
     # in the precision of the scores: 0.3 is reached by a float32 score of 0.3
     limits: Values = np.asarray(thresholds).astype(scores.dtype).astype(np.float64)
     if limits.shape not in ((), scores.shape[1:]):
@@ -209,24 +216,26 @@ def precision_recall(
             f"expected one threshold or [{scores.shape[1]}], found shape {list(limits.shape)}"
         )
     given = scores >= limits
+    if known is not None:
+        given, truth = given & known, truth & known
     hits = (given & truth).sum(axis=0).astype(np.float64)
     num_given, num_true = given.sum(axis=0), truth.sum(axis=0)
     empty = np.nan if not empty_as_zero else 0.0
     per_class = {
-        "precision": np.where(num_true > 0, _ratio(hits, num_given), empty),
-        "recall": np.where(num_true > 0, _ratio(hits, num_true), empty),
-        "f1": np.where(num_true > 0, _ratio(2 * hits, num_given + num_true), empty),
+        "precision": np.where(num_true > 0, ratio(hits, num_given), empty),
+        "recall": np.where(num_true > 0, ratio(hits, num_true), empty),
+        "f1": np.where(num_true > 0, ratio(2 * hits, num_given + num_true), empty),
     }
     total = hits.sum()
     return PrecisionRecall(
         **per_class,
-        macro_precision=_mean(per_class["precision"]),
-        macro_recall=_mean(per_class["recall"]),
-        macro_f1=_mean(per_class["f1"]),
-        micro_precision=float(_ratio(total, num_given.sum())),
-        micro_recall=float(_ratio(total, num_true.sum())),
-        micro_f1=float(_ratio(2 * total, num_given.sum() + num_true.sum())),
-        excluded=_nan_ids(per_class["recall"]),
+        macro_precision=mean_known(per_class["precision"]),
+        macro_recall=mean_known(per_class["recall"]),
+        macro_f1=mean_known(per_class["f1"]),
+        micro_precision=float(ratio(total, num_given.sum())),
+        micro_recall=float(ratio(total, num_true.sum())),
+        micro_f1=float(ratio(2 * total, num_given.sum() + num_true.sum())),
+        excluded=nan_ids(per_class["recall"]),
     )
 
 
@@ -246,7 +255,7 @@ def best_f1_threshold(scores: Scores, truth: Truth) -> BestThreshold:
     >>> best_f1_threshold(np.array([0.9, 0.8, 0.1]), np.array([True, True, False]))
     BestThreshold(threshold=0.8, f1=1.0)
     """
-    _check(scores, truth, num_axes=1)
+    check(scores, truth, num_axes=1)
     if not truth.any():
         return BestThreshold(float("nan"), float("nan"))
     order = np.argsort(-scores, kind="stable")
@@ -255,65 +264,3 @@ def best_f1_threshold(scores: Scores, truth: Truth) -> BestThreshold:
     f1 = 2 * np.cumsum(truth[order]) / (np.arange(1, len(scores) + 1) + truth.sum())
     best = int(np.argmax(np.where(last, f1, -1.0)))
     return BestThreshold(float(ranked[best]), float(f1[best]))
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Ranking:
-    """Photos of each tag from the highest score down: sorted once, weighted many times."""
-
-    #: photo at each rank, [N, T]
-    order: npt.NDArray[np.intp]
-    #: last rank of the same score, [N, T]
-    ends: npt.NDArray[np.intp]
-    #: truth at each rank, [N, T]
-    truth: Truth
-
-    @classmethod
-    def of(cls, scores: Scores, truth: Truth) -> _Ranking:
-        order = np.argsort(-scores, axis=0, kind="stable")
-        ranked = np.take_along_axis(scores, order, axis=0)
-        num_photos = len(scores)
-        ends = np.broadcast_to(np.arange(num_photos)[:, None], ranked.shape).copy()
-        ends[:-1][ranked[1:] == ranked[:-1]] = num_photos
-        ends = np.minimum.accumulate(ends[::-1], axis=0)[::-1]
-        return cls(order, ends, np.take_along_axis(truth, order, axis=0))
-
-    def average_precision(self, weights: Values) -> Values:
-        """AP [T] of photos that count ``weights`` [N] times; NaN without positives."""
-        counts = weights[self.order]
-        hits = np.where(self.truth, counts, 0.0)
-        precision = _ratio(np.cumsum(hits, axis=0), np.cumsum(counts, axis=0))
-        precision = np.take_along_axis(precision, self.ends, axis=0)
-        total: Values = hits.sum(axis=0)
-        result: Values = np.where(total > 0, _ratio((hits * precision).sum(axis=0), total), np.nan)
-        return result
-
-
-def _ratio(above: npt.ArrayLike, below: npt.ArrayLike) -> Values:
-    """``above / below``, and 0 where ``below`` is 0."""
-    above, below = np.asarray(above, np.float64), np.asarray(below, np.float64)
-    ratio: Values = np.divide(above, below, out=np.zeros_like(above), where=below > 0)
-    return ratio
-
-
-def _mean(values: Values) -> float:
-    """Mean of those that are no NaN; NaN (without a warning) if there is none."""
-    known = values[~np.isnan(values)]
-    return float(known.mean()) if known.size else float("nan")
-
-
-def _nan_ids(values: Values) -> tuple[int, ...]:
-    return tuple(np.flatnonzero(np.isnan(values)).tolist())
-
-
-def _check(scores: Scores, truth: Truth, num_axes: int) -> None:
-    axes = ["N", "T"][:num_axes]
-    if scores.ndim != num_axes or scores.shape != truth.shape:
-        raise ValueError(
-            f"expected scores and truth of one shape [{', '.join(axes)}], "
-            f"found {list(scores.shape)} and {list(truth.shape)}"
-        )
-    if truth.dtype != np.bool_:
-        raise ValueError(f"expected truth of bool, found {truth.dtype}; compare with == 1")
-    if np.isnan(scores).any():
-        raise ValueError("a score is NaN; it has no rank")

@@ -29,9 +29,10 @@ Curve = tuple[Sequence[float], Sequence[float]]
 
 _STYLE = """
 :root { color-scheme: light dark; --text: #1f2937; --faint: #6b7280; --page: #ffffff;
-  --line: #e5e7eb; --good: #047857; --bad: #b91c1c }
+  --line: #e5e7eb; --good: #047857; --bad: #b91c1c; --missed: #b45309 }
 @media (prefers-color-scheme: dark) { :root { --text: #e5e7eb; --faint: #9ca3af;
-  --page: #111827; --line: #374151; --good: #34d399; --bad: #f87171 } }
+  --page: #111827; --line: #374151; --good: #34d399; --bad: #f87171;
+  --missed: #fbbf24 } }
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 72rem;
   padding: 0 1rem; color: var(--text); background: var(--page) }
 h1 { font-size: 1.6rem; margin-bottom: .2rem } h2 { font-size: 1.2rem; margin-top: 2.2rem }
@@ -45,7 +46,7 @@ td.n, th.n { text-align: right; font-variant-numeric: tabular-nums }
 .pictures { display: grid; grid-template-columns: repeat(auto-fill, minmax(11rem, 1fr));
   gap: 1rem } figure { margin: 0 } figcaption { font-size: .85rem; overflow-wrap: anywhere }
 figure img { width: 100%; aspect-ratio: 1; object-fit: contain; background: var(--line) }
-.good { color: var(--good) } .bad { color: var(--bad) }
+.good { color: var(--good) } .bad { color: var(--bad) } .missed { color: var(--missed) }
 """
 
 
@@ -59,6 +60,8 @@ class Picture:
     lines: Sequence[str] = ()
     #: "good", "bad" or "" colours the title
     tone: str = ""
+    #: of each line: "good", "bad", "missed" or ""; none = all are faint
+    line_tones: Sequence[str] = ()
 
 
 class Page:
@@ -235,13 +238,20 @@ def _svg(figure: Any) -> str:
 
 def _figure(picture: Picture) -> str:
     data = base64.b64encode(picture.data).decode()
-    lines = "".join(f"<br><span>{escape(line)}</span>" for line in picture.lines)
-    tone = f' class="{picture.tone}"' if picture.tone else ""
+    tones = picture.line_tones or [""] * len(picture.lines)
+    lines = "".join(
+        f"<br><span{_class(tone)}>{escape(line)}</span>"
+        for line, tone in zip(picture.lines, tones, strict=True)
+    )
     return (
         f'<figure><img loading="lazy" alt="{escape(picture.title, quote=True)}" '
         f'src="data:{_media_type(picture.data)};base64,{data}">'
-        f"<figcaption><b{tone}>{escape(picture.title)}</b>{lines}</figcaption></figure>"
+        f"<figcaption><b{_class(picture.tone)}>{escape(picture.title)}</b>{lines}</figcaption></figure>"
     )
+
+
+def _class(tone: str) -> str:
+    return f' class="{tone}"' if tone else ""
 
 
 def _media_type(data: bytes) -> str:

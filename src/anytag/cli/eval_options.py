@@ -1,0 +1,93 @@
+"""The options of ``anytag eval`` as one value, checked before anything is read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from anytag.errors import UsageError
+from anytag.evaluation.benchmarks import Benchmark, find_benchmark
+from anytag.evaluation.operating import Rule
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvalOptions:
+    """The options of ``anytag eval``, by the names of its parameters.
+
+    Raises:
+        UsageError: they do not fit together
+    """
+
+    set_name: str | None
+    annotations: Path | None
+    kind: str
+    tags: Path | None
+    images: Path | None
+    model: list[str] | None
+    scores: list[str] | None
+    threshold: str
+    prompt: str
+    descriptions: Path | None
+    out: Path | None
+    quiet: bool
+    device: str
+    dtype: str
+    batch_size: int
+    workers: int | None
+
+    def __post_init__(self) -> None:
+        wrong = {
+            "nothing to evaluate: name a set (--set NAME) or a file (--annotations FILE)": (
+                self.set_name is None and self.annotations is None
+            ),
+            "--kind and --set exclude each other: a set has its kind": (
+                self.set_name is not None and self.kind != "auto"
+            ),
+            f"--images {self.images}: is no folder": (
+                self.images is not None and not self.images.is_dir()
+            ),
+            f"-o {self.out}: is a file; expected a folder": (
+                self.out is not None and self.out.is_file()
+            ),
+            "--prompt needs {} where the tag goes": "{}" not in self.prompt,
+        }
+        for message, is_wrong in wrong.items():
+            if is_wrong:
+                raise UsageError(message)
+        names = [name for name, _ in (*self.models, *self.score_files)]
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            raise UsageError(f"two systems are named {twice!r}; name them: --model NAME=M")
+
+    @property
+    def rule(self) -> Rule:
+        """How the threshold is chosen."""
+        return Rule.parse(self.threshold)
+
+    @cached_property
+    def benchmark(self) -> Benchmark | None:
+        """The named test set."""
+        return None if self.set_name is None else find_benchmark(self.set_name)
+
+    @property
+    def models(self) -> list[tuple[str, str]]:
+        """Name and source of each model; nano where nothing is asked for."""
+        given = self.model or ([] if self.scores else ["nano"])
+        pairs = [one.rpartition("=") for one in given]
+        return [(name or Path(source).name or source, source) for name, _, source in pairs]
+
+    @property
+    def score_files(self) -> list[tuple[str, Path]]:
+        """Name and file of each system.
+
+        Raises:
+            UsageError: one is not NAME=FILE
+        """
+        found = []
+        for one in self.scores or []:
+            name, equals, file = one.partition("=")
+            if not (name and equals and file):
+                raise UsageError(f"--scores {one}: expected NAME=FILE")
+            found.append((name, Path(file)))
+        return found

@@ -1,0 +1,219 @@
+"""What ``anytag eval`` does; apart from its options, because this imports the heavy parts."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from datetime import datetime, timezone
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import typer
+
+import anytag
+from anytag.cli.eval_options import EvalOptions
+from anytag.cli.progress import progress_bar
+from anytag.errors import MissingExtraError, UsageError
+from anytag.evaluation.annotation_kinds import read_annotations
+from anytag.evaluation.annotations import Annotations
+from anytag.evaluation.asking import Asked, ask_tagger, find_all, score_images
+from anytag.evaluation.benchmarks import Benchmark
+from anytag.evaluation.compare import Comparison, compare
+from anytag.evaluation.comparison_files import (
+    HEADER,
+    LEGEND,
+    percent,
+    published_row,
+    table_rows,
+    text_table,
+    write_comparison,
+)
+from anytag.evaluation.comparison_page import comparison_page
+from anytag.evaluation.published import PublishedFigure, published_figures, sources
+from anytag.evaluation.score_files import SystemScores, read_scores
+from anytag.evaluation.score_store import ScoreStore
+from anytag.files import display_path
+
+#: failed photos that are named
+NUM_SHOWN_ERRORS = 3
+
+
+def run(options: EvalOptions) -> int:
+    """Evaluate; the exit code."""
+    rule = options.rule
+    benchmark = options.benchmark
+    if options.annotations is None:
+        assert benchmark is not None
+        return _explain(options, benchmark)
+    if options.out is not None and find_spec("matplotlib") is None:
+        raise MissingExtraError("matplotlib", "eval")  # now, and not after an hour
+    annotations = _read(options, benchmark)
+    names_of = {one: benchmark.names_of(one) for one in annotations.classes} if benchmark else {}
+    systems, num_failed = _score(options, annotations, names_of)
+    comparison = compare(annotations, systems, rule=rule)
+    published = published_figures(benchmark.published) if benchmark else []
+    typer.echo(text_table(HEADER, table_rows(comparison, published)))
+    if not options.quiet:
+        _remarks(comparison, published)
+    if options.out is not None:
+        _write(options, benchmark, comparison, published)
+    return 1 if num_failed else 0
+
+
+def _explain(options: EvalOptions, benchmark: Benchmark) -> int:
+    """What a set is, where its files come from, and what others have measured on it."""
+    if options.model or options.scores or options.out:
+        raise UsageError(
+            f"--set {benchmark.name} needs its files, --annotations FILE: {benchmark.files}"
+        )
+    typer.echo(
+        f"{benchmark.title}: {benchmark.num_classes} classes, {benchmark.num_images:,} images\n"
+        f"files: {benchmark.files}\n"
+        f"rule: {benchmark.rule}\n"
+    )
+    rows = [published_row(one) for one in published_figures(benchmark.published)]
+    typer.echo(text_table(HEADER, rows))
+    return 0
+
+
+def _read(options: EvalOptions, benchmark: Benchmark | None) -> Annotations:
+    assert options.annotations is not None
+    if benchmark is None:
+        return read_annotations(options.annotations, options.kind, tags=options.tags)
+    found = benchmark.read(options.annotations, options.tags)
+    for note in benchmark.note_on_images(len(found.images)):
+        _say(options, f"note: {note}")
+    return found
+
+
+def _score(
+    options: EvalOptions, annotations: Annotations, names_of: Mapping[str, Sequence[str]]
+) -> tuple[list[SystemScores], int]:
+    """Scores of every system, and how many photos have failed."""
+    systems = [read_scores(name, file, annotations, names_of) for name, file in options.score_files]
+    failed: dict[str, str] = {}
+    paths = _find(options, annotations) if options.models else []
+    measured = []
+    for name, source in options.models:
+        asked = _ask(options, name, source, annotations.classes, names_of)
+        store = ScoreStore(
+            None if options.out is None else options.out / "scores",
+            name,
+            asked.settings,
+            annotations.images,
+            asked.num_columns,
+        )
+        system, lost = _run_model(options, asked, annotations.images, paths, store)
+        measured.append(system)
+        failed |= lost
+    for image, message in list(failed.items())[:NUM_SHOWN_ERRORS]:
+        _say(options, f"failed: {display_path(image)}: {message}")
+    if len(failed) > NUM_SHOWN_ERRORS:
+        _say(options, f"  and {len(failed) - NUM_SHOWN_ERRORS:,} more images")
+    return [*measured, *systems], len(failed)
+
+
+def _find(options: EvalOptions, annotations: Annotations) -> list[Path]:
+    assert options.annotations is not None
+    places = [annotations.folder, options.annotations.parent, Path()]
+    return find_all(annotations.images, options.images, places)
+
+
+def _ask(
+    options: EvalOptions,
+    name: str,
+    source: str,
+    classes: Sequence[str],
+    names_of: Mapping[str, Sequence[str]],
+) -> Asked:
+    family, colon, rest = source.partition(":")
+    if colon and family in ("clip", "siglip"):
+        from anytag.evaluation.zero_shot import ZeroShot
+
+        tags = [names_of[one][0] if one in names_of else one for one in classes]
+        return ZeroShot(rest, options.device).ask(name, tags, options.prompt)
+    from anytag.inference.descriptions import read_descriptions
+    from anytag.inference.tagger import Tagger
+
+    texts = None if options.descriptions is None else read_descriptions(options.descriptions)
+    tagger = Tagger.from_pretrained(source, device=options.device, dtype=options.dtype)
+    return ask_tagger(name, tagger, classes, names_of, texts)
+
+
+def _run_model(
+    options: EvalOptions,
+    asked: Asked,
+    images: Sequence[str],
+    paths: Sequence[Path],
+    store: ScoreStore,
+) -> tuple[SystemScores, dict[str, str]]:
+    shown = sys.stderr.isatty() and not options.quiet
+    try:
+        with progress_bar(shown=shown, count=lambda: len(images)) as advance:
+            return score_images(
+                asked,
+                images,
+                paths,
+                store,
+                batch_size=options.batch_size,
+                workers=options.workers,
+                advance=lambda failed: advance(failed=failed),
+            )
+    finally:
+        store.close()
+
+
+def _remarks(comparison: Comparison, published: Sequence[PublishedFigure]) -> None:
+    """What a reader of the table should know, on standard error."""
+    typer.echo(f"\n{LEGEND}\nthreshold: {comparison.rule}", err=True)
+    for source in sources(published):
+        typer.echo(f"published, not measured here: {source}", err=True)
+    if comparison.without_positives:
+        names = comparison.without_positives
+        shown = ", ".join(names[:10]) + (", ..." if len(names) > 10 else "")
+        typer.echo(f"{len(names)} classes have no photo and are left out: {shown}", err=True)
+        counted = ", ".join(
+            f"{one.name} {percent(one.reference['map'])}" for one in comparison.figures
+        )
+        typer.echo(f"mAP as the public evaluation code counts, these as 0: {counted}", err=True)
+    for one in comparison.figures:
+        if one.unsupported:
+            shown = ", ".join(one.unsupported[:10]) + (", ..." if len(one.unsupported) > 10 else "")
+            typer.echo(
+                f"† {one.name} does not support {len(one.unsupported)} classes: {shown}", err=True
+            )
+    for note in comparison.notes:
+        typer.echo(f"note: {note}", err=True)
+
+
+def _write(
+    options: EvalOptions,
+    benchmark: Benchmark | None,
+    comparison: Comparison,
+    published: Sequence[PublishedFigure],
+) -> None:
+    assert options.out is not None
+    assert options.annotations is not None
+    options.out.mkdir(parents=True, exist_ok=True)
+    title = benchmark.title if benchmark else options.annotations.name
+    about: dict[str, Any] = {
+        "set": title,
+        "rule": benchmark.rule if benchmark else "",
+        "anytag": anytag.__version__,
+        "date": datetime.now(timezone.utc).date().isoformat(),
+    }
+    write_comparison(options.out, comparison, about, published)
+    find = None
+    with suppress(UsageError):  # without the photos the page has none
+        files = _find(options, comparison.annotations)
+        find = dict(zip(comparison.annotations.images, files, strict=True)).__getitem__
+    page = comparison_page(f"Evaluation: {title}", comparison, published, find)
+    page.write(options.out / "report.html")
+    _say(options, f"written: {display_path(options.out / 'report.html')}")
+
+
+def _say(options: EvalOptions, message: str) -> None:
+    if not options.quiet:
+        typer.echo(message, err=True)

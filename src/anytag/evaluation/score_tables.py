@@ -1,0 +1,155 @@
+"""Scores in arrays and tables: .npz, .npy, .csv, .parquet; see `score_files`."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from anytag.errors import AnnotationError, MissingExtraError
+from anytag.evaluation.annotation_text import open_text
+from anytag.evaluation.score_rows import Collector, ScoreRows
+from anytag.files import display_path
+
+_IMAGE_COLUMNS = ("image", "path", "file", "filename", "file_name")
+
+
+def read_numpy(path: Path) -> ScoreRows:
+    """Scores [N, T], with or without names."""
+    try:
+        loaded = np.load(path, allow_pickle=False)
+        if isinstance(loaded, np.ndarray):
+            return ScoreRows(scores=_matrix(path, loaded))
+        with loaded:
+            arrays = {name: loaded[name] for name in loaded.files}
+    except (OSError, ValueError, EOFError) as error:
+        raise AnnotationError(f"{display_path(path)}: cannot be read ({error})") from error
+    if "scores" not in arrays:
+        raise AnnotationError(
+            f"{display_path(path)}: no array 'scores', found {', '.join(arrays) or 'none'}"
+        )
+    scores = _matrix(path, arrays["scores"])
+    if "images" not in arrays and "classes" not in arrays:
+        return ScoreRows(scores=scores)
+    texts = {}
+    for name, length in zip(("images", "classes"), scores.shape, strict=True):
+        array = arrays.get(name)
+        if array is None or array.shape != (length,) or array.dtype.kind not in "US":
+            found = "none" if array is None else f"{array.dtype} {list(array.shape)}"
+            raise AnnotationError(
+                f"{display_path(path)}: expected {name!r}, texts [{length}], found {found}"
+            )
+        texts[name] = [str(text) for text in array.astype(str)]
+    return ScoreRows(images=texts["images"], classes=texts["classes"], scores=scores)
+
+
+def _matrix(path: Path, scores: npt.NDArray[Any]) -> npt.NDArray[np.floating]:
+    if scores.ndim != 2 or scores.dtype.kind not in "fiu":
+        raise AnnotationError(
+            f"{display_path(path)}: expected scores [images, classes] of numbers, found "
+            f"{scores.dtype} {list(scores.shape)}"
+        )
+    return scores if scores.dtype.kind == "f" else scores.astype(np.float32)
+
+
+def read_csv(path: Path) -> ScoreRows:
+    """A row for each photo, or for each score."""
+    reader = csv.reader(io.StringIO(open_text(path), newline=""), strict=True)
+    collector = Collector(path)
+    try:
+        header = [cell.strip() for cell in next(reader, [])]
+        form = _form(header, path)
+        matrix: list[list[float]] = []
+        for cells in reader:
+            if not cells:
+                continue
+            line = reader.line_num
+            if len(cells) != len(header):
+                raise collector.error(line, f"expected {len(header)} columns, found {len(cells)}")
+            if form.tag is not None:
+                row = collector.row_of(cells[form.image], line)
+                if cells[form.tag]:  # a photo without tags has a row too
+                    score = _number(cells[form.score], collector, line)
+                    collector.add(row, cells[form.tag], score, line)
+                continue
+            collector.add_image(cells[form.image], line)
+            matrix.append([_number(cells[i], collector, line) for i in form.classes])
+    except csv.Error as error:
+        raise collector.error(reader.line_num, f"is no CSV row ({error})") from error
+    found = collector.result()
+    if form.tag is None:
+        found.classes = [header[i] for i in form.classes]
+        found.scores = np.array(matrix, np.float32)
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """Which column is what: one score a row, or one photo a row."""
+
+    image: int
+    tag: int | None
+    score: int
+    classes: tuple[int, ...]
+
+
+def _form(header: Sequence[str], path: Path) -> _Form:
+    folded = [name.casefold() for name in header]
+    image = next((folded.index(name) for name in _IMAGE_COLUMNS if name in folded), None)
+    if image is None:
+        raise AnnotationError(
+            f"{display_path(path)}, line 1: expected a header with 'image' and either 'tag' and "
+            f"'score', or the classes; found {', '.join(header)!r:.80}"
+        )
+    if "tag" in folded and "score" in folded:
+        return _Form(image, folded.index("tag"), folded.index("score"), ())
+    return _Form(image, None, 0, tuple(i for i in range(len(header)) if i != image))
+
+
+def _number(text: str, collector: Collector, line: int) -> float:
+    try:
+        return float(text)
+    except ValueError as error:
+        raise collector.error(line, f"the score {text!r:.40} is no number") from error
+
+
+def read_parquet(path: Path) -> ScoreRows:
+    """As `read_csv`."""
+    try:
+        import pyarrow
+        from pyarrow import parquet
+    except ImportError as error:
+        raise MissingExtraError("pyarrow", "parquet") from error
+    try:
+        table = parquet.read_table(path)
+    except (OSError, pyarrow.ArrowException) as error:
+        raise AnnotationError(f"{display_path(path)}: cannot be read ({error})") from error
+    names: list[str] = table.column_names
+    form = _form(names, path)
+    collector = Collector(path)
+    images = table.column(form.image).to_pylist()
+    if form.tag is None:
+        for line, image in enumerate(images, 1):
+            collector.add_image(str(image), line)
+        found = collector.result()
+        found.classes = [names[i] for i in form.classes]
+        try:
+            columns = [table.column(i).to_numpy().astype(np.float32) for i in form.classes]
+        except (ValueError, TypeError) as error:
+            raise AnnotationError(
+                f"{display_path(path)}: a score is no number ({error})"
+            ) from error
+        found.scores = np.stack(columns, axis=1)
+        return found
+    tags, scores = table.column(form.tag).to_pylist(), table.column(form.score).to_pylist()
+    for line, (image, tag, score) in enumerate(zip(images, tags, scores, strict=True), 1):
+        row = collector.row_of(str(image), line)
+        if tag:
+            collector.add(row, tag, score, line)
+    return collector.result()
