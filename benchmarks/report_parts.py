@@ -10,6 +10,8 @@ from typing import Any
 
 Figures = dict[str, Any]
 
+FAMILIES = {"ram": "RAM", "ram_plus": "RAM++"}
+
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A Markdown table; all columns but the first are aligned to the right."""
@@ -78,16 +80,37 @@ def _joint(figures: Figures) -> list[str]:
 def _train_step(figures: Figures) -> list[str]:
     rows = []
     for case in figures["cases"]:
-        for name, found in case["sides"].items():
+        sizes = (
+            f"{FAMILIES[case['family']]}, {case['backbone']} at {case['image_size']}, "
+            f"batch {case['batch_size']}, {case['num_tags']:,} tags"
+        )
+        for row in case["rows"]:
+            side = "anytag" if row["side"] == "anytag" else "public code"
             rows.append(
                 [
-                    f"{case['family']}, {case['backbone']} at {case['image_size']}, "
-                    f"batch {case['batch_size']}: {name}",
-                    f"{found['seconds']:.2f}",
-                    "" if found.get("ratio") is None else f"{found['ratio']:.2f}",
+                    f"{sizes}: {side}, {row['dtype']}",
+                    _range(row["seconds"]),
+                    _range(row["cpu_seconds"]),
+                    _range(row["times_reference"]),
+                    _range(row["times_reference_cpu"]),
+                    f"{row['peak_memory_mb']:,.0f}",
                 ]
             )
-    return [table(["training step", "seconds", "times the public code"], rows), _when(figures, "")]
+    head = ["training step", "seconds", "processor seconds", "times the public code's steps/s"]
+    head += ["by processor time", "peak memory, MB"]
+    note = (
+        "Forward with all losses, backward and AdamW on random weights and inputs; median of "
+        f"{figures['rounds']} rounds (lowest–highest), {figures['cases'][0]['threads']} torch "
+        f"threads; other programs kept {figures['cores_busy_before']} cores busy before."
+    )
+    return [table(head, rows), _when(figures, note)]
+
+
+def _range(values: Figures | None) -> str:
+    """Median (lowest–highest)."""
+    if values is None:
+        return ""
+    return f"{values['median']:.2f} ({values['min']:.2f}–{values['max']:.2f})"
 
 
 def _loader(figures: Figures) -> list[str]:
@@ -104,6 +127,56 @@ def _loader(figures: Figures) -> list[str]:
     ]
     head = ["photos", "workers", "images/s", "plain loop", "ratio", "times nano's training step"]
     return [table(head, rows), _when(figures, "")]
+
+
+def _planted(figures: Figures) -> list[str]:
+    parts = []
+    for question in ("removed", "restored"):
+        rows = [
+            [method, *(_interval(found[name]) for name in ("precision", "recall", "f1"))]
+            for method, found in figures[question].items()
+        ]
+        parts.append(table([question, "precision", "recall", "F1"], rows))
+    note = (
+        f"{figures['photos']} photos, {figures['tags']} tags, {figures['labels']:,} labels, of which "
+        f"{figures['dropped']:.0f} were dropped and to which {figures['added']:.0f} wrong ones were "
+        f"added, {figures['seeds']} times; {figures['model']}. Percent (95 % interval over photos)."
+    )
+    return [*parts, _when(figures, note)]
+
+
+def _regions(figures: Figures) -> list[str]:
+    rows = [
+        [name, f"{100 * found['iou']:.1f}", f"{100 * found['centred']:.1f}"]
+        for name, found in figures.items()
+        if isinstance(found, dict) and "iou" in found
+    ]
+    head = ["regions", "overlap with the nearest box, %", "centre inside a box, %"]
+    note = f"{figures['tags of photos']} tags of photos of COCO128; {figures['model']}."
+    return [table(head, rows), _when(figures, note)]
+
+
+def _throughput(figures: Figures) -> list[str]:
+    rows = [
+        [
+            name,
+            f"{step['records_per_second']:,.0f}",
+            f"{step['bytes_per_record']:.1f}",
+            f"{step['peak_mb']:,.0f}",
+        ]
+        for name, step in figures["steps"].items()
+    ]
+    note = (
+        f"{figures['records']:,} made-up records with a stand-in for the model: the machinery alone; "
+        f"{figures['records_per_second']:,.0f} records a second of processor time in all."
+    )
+    head = ["step", "records/s of processor time", "memory slope, bytes a record", "peak, MB"]
+    return [table(head, rows), _when(figures, note)]
+
+
+def _interval(found: Figures) -> str:
+    low, high = found["interval"]
+    return f"{100 * found['value']:.1f} ({100 * low:.1f}–{100 * high:.1f})"
 
 
 def _with_deviation(value: float, deviation: float | None, sign: str = "") -> str:
@@ -128,4 +201,7 @@ SECTIONS: dict[str, tuple[str, Callable[[Figures], list[str]]]] = {
     "loader": ("Loading training data", _loader),
     "train_step": ("Training steps", _train_step),
     "joint_training": ("Joint training", _joint),
+    "engine-planted": ("Data engine: planted faults", _planted),
+    "engine-regions": ("Data engine: regions", _regions),
+    "engine-throughput": ("Data engine: throughput", _throughput),
 }

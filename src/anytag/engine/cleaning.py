@@ -1,0 +1,276 @@
+"""The three steps of cleaning: find regions, judge categories, write what stays.
+
+What is decided, and why, is in `clean`; this is where its numbers come from and go to.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from anytag.config import to_plain
+from anytag.data.records import Plain
+from anytag.engine.clean import (
+    Limits,
+    find_outliers,
+    joint_score,
+    learn_limits,
+    num_clusters,
+    reason_to_remove,
+)
+from anytag.engine.config import GROUNDING_DINO, CleanConfig, EngineConfig, GroundConfig
+from anytag.engine.evidence import VERDICT, EvidenceReader, gather, plain_limits
+from anytag.engine.ground import AttentionDetector, Detector, WindowDetector
+from anytag.engine.records import Names, remove
+from anytag.engine.regions import RegionFinder, Table, load_table, save_regions
+from anytag.engine.steps import Step, Steps, read_rows, run_shards, write_json, write_rows
+from anytag.errors import UsageError
+from anytag.files import atomic_write
+from anytag.inference.tagger import Tagger
+
+_GIVEN = ("human", "caption")
+Report = Callable[[str, int, int], None]
+
+
+def choose_categories(
+    counts: Mapping[str, int], tagger: Tagger, config: CleanConfig
+) -> tuple[str, ...]:
+    """Names of the tags that are cleaned: the config's, or the most frequent that the model knows.
+
+    Args:
+        counts: records of each tag, most frequent first
+        tagger: of the baseline
+        config: says which, or how many
+    """
+    names = Names(tagger.labels)
+    if config.categories:
+        return tuple({names.key(name): name for name in config.categories}.values())
+    found: dict[str, str] = {}
+    for name in counts:
+        label = tagger.labels.find(name)
+        if label is not None and len(found) < config.num_categories:
+            found.setdefault(names.key(name), label.name)
+    return tuple(found.values())
+
+
+def make_detector(config: GroundConfig, tagger: Tagger) -> Detector:
+    """The detector that the config names, for the tags of ``tagger``.
+
+    Raises:
+        ModelError: Grounding DINO cannot be read
+        MissingExtraError: transformers is not installed
+    """
+    if config.detector.startswith(GROUNDING_DINO):
+        from anytag.engine.grounding_dino import BOX_THRESHOLD, GroundingDino
+
+        return GroundingDino(
+            config.detector.removeprefix(GROUNDING_DINO),
+            tagger.labels.names,
+            device=str(tagger.device),
+            threshold=BOX_THRESHOLD if config.box_threshold is None else config.box_threshold,
+        )
+    made = WindowDetector if config.detector == "windows" else AttentionDetector
+    return made(tagger, config.box_threshold or 0.0)
+
+
+class Cleaner:
+    """Cleans merged records.
+
+    Args:
+        config: of the run
+        tagger: the baseline
+        categories: names of the C tags that are cleaned
+        merged: the step with the records
+        num_shards: of each step
+        num_records: of all shards
+    """
+
+    def __init__(
+        self,
+        config: EngineConfig,
+        tagger: Tagger,
+        categories: Sequence[str],
+        merged: Step,
+        num_shards: int,
+        num_records: int,
+    ) -> None:
+        if not categories:
+            raise UsageError(
+                "no tag of the data is one of the model's, so nothing can be cleaned; set "
+                "generate.vocabulary to data, or clean.categories"
+            )
+        self.counts: dict[str, Counter[str]] = {}
+        self._config = config
+        self._names = Names(tagger.labels)
+        self._categories = list(categories)
+        self._places = {self._names.key(name): place for place, name in enumerate(categories)}
+        self._tagger = tagger.with_tags(list(categories))
+        self._merged = merged
+        self._num_shards = num_shards
+        wanted = min(config.clean.num_background, num_records)
+        random = np.random.default_rng(config.clean.seed)
+        self._background = np.sort(random.choice(num_records, wanted, replace=False)).tolist()
+
+    def find_regions(self, steps: Steps, report: Report) -> Step:
+        """Step 4."""
+        config = self._config
+        settings = {
+            "detector": config.ground.detector,
+            "box_threshold": config.ground.box_threshold,
+            "max_regions": config.ground.max_regions,
+            "categories": self._categories,
+            "background": [config.clean.num_background, config.clean.seed],
+        }
+        step = steps.open("4-regions", settings)
+        if step.manifest is None:
+            detector = make_detector(config.ground, self._tagger)
+            finder = RegionFinder(self._tagger, detector, config.ground.max_regions)
+
+        def make(shard: int) -> Counter[str]:
+            rows = list(read_rows(self._merged.path(shard)))
+            tags = [self._tags(row) for row in rows]
+            images = [row["image"] for row in rows]
+            found = finder.shard(images, tags, self._background_rows(shard, len(rows)))
+            save_regions(lambda suffix: step.path(shard, suffix), found)
+            return found.counts
+
+        self.counts[step.name] = run_shards(step, self._num_shards, make, report=report)
+        return step
+
+    def _tags(self, row: Plain) -> dict[int, bool]:
+        """Categories of a record, and whether people gave them."""
+        tags: dict[int, bool] = {}
+        for name in row["tags"]:
+            place = self._places.get(self._names.key(name))
+            if place is not None:
+                given = any(one["source"] in _GIVEN for one in row["provenance"][name])
+                tags[place] = given or tags.get(place, False)
+        return tags
+
+    def _background_rows(self, shard: int, num_rows: int) -> set[int]:
+        first = shard * self._config.shard_size
+        start = bisect_left(self._background, first)
+        stop = bisect_left(self._background, first + num_rows)
+        return {record - first for record in self._background[start:stop]}
+
+    def judge(self, steps: Steps, regions: Step, report: Report) -> Step:
+        """Step 5."""
+        step = steps.open("5-judge", {"clean": to_plain(self._config.clean)})
+        limits = step.folder / "limits.json"
+        if not limits.exists():
+            write_json(limits, plain_limits(self._learn(regions)))
+
+        def make(category: int) -> Counter[str]:
+            verdicts, num = self._cluster(regions, category, step.folder / ".anytag-gather.tmp")
+            with atomic_write(step.path(category, ".npy")) as file:
+                np.save(file, verdicts, allow_pickle=False)
+            return Counter(
+                {
+                    "categories": 1,
+                    "categories that are clustered": num > 0,
+                    "clusters": num,
+                    "regions": len(verdicts),
+                    "outlying regions": int(verdicts["outlier"].sum()),
+                }
+            )
+
+        num_categories = len(self._categories)
+        self.counts[step.name] = run_shards(step, num_categories, make, report=report)
+        return step
+
+    def _learn(self, regions: Step) -> Limits:
+        parts = [
+            np.array(load_table(regions.path(shard, ".background.npy")))
+            for shard in range(self._num_shards)
+        ]
+        table = np.concatenate(parts)
+        return learn_limits(
+            table["category"],
+            joint_score(table["whole"], table["crop"]),
+            table["given"],
+            table["present"],
+            len(self._categories),
+        )
+
+    def _cluster(self, regions: Step, category: int, scratch: Path) -> tuple[Table, int]:
+        """Verdicts on a category's regions, and how many clusters they are in."""
+        config = self._config.clean
+        found = []
+        for shard in range(self._num_shards):
+            table = load_table(regions.path(shard, ".regions.npy"))
+            found.append(np.flatnonzero(table["category"] == category))
+        num = sum(map(len, found))
+        verdicts = np.zeros(num, VERDICT)
+        verdicts["shard"] = np.repeat(np.arange(self._num_shards), [len(one) for one in found])
+        verdicts["index"] = np.concatenate(found)
+        if not num:
+            return verdicts, 0
+        embeddings = gather(regions, found, num, scratch, on_disk=num >= config.minibatch_from)
+        clusters = find_outliers(embeddings, config)
+        for name in ("cluster", "distance", "relative", "outlier"):
+            verdicts[name] = getattr(clusters, name)
+        del embeddings
+        scratch.unlink(missing_ok=True)
+        return verdicts, num_clusters(num, config) if num >= config.min_regions else 0
+
+    def write(self, steps: Steps, regions: Step, judged: Step, report: Report) -> Step:
+        """The last step."""
+        step = steps.open("records", {})
+        evidence = EvidenceReader(regions, judged, self._tagger, len(self._categories))
+
+        def make(shard: int) -> Counter[str]:
+            counts: Counter[str] = Counter()
+            tags = evidence.of_shard(shard)
+
+            def rows() -> Iterator[Plain]:
+                for number, row in enumerate(read_rows(self._merged.path(shard))):
+                    cleaned = remove(
+                        row, self._reasons(row, tags.get(number, {}), evidence), self._names
+                    )
+                    counts.update({"records": 1, "tags": len(cleaned["tags"])})
+                    counts["tags removed"] += len(cleaned["removed"])
+                    counts.update(
+                        f"removed: {one['reason']}" for one in cleaned["removed"].values()
+                    )
+                    yield cleaned
+
+            write_rows(step.path(shard), rows())
+            return counts
+
+        self.counts[step.name] = run_shards(step, self._num_shards, make, report=report)
+        return step
+
+    def _reasons(
+        self, row: Plain, regions: Mapping[int, list[Plain]], evidence: EvidenceReader
+    ) -> dict[str, Plain]:
+        reasons = {}
+        given = self._tags(row)
+        for name in row["tags"]:
+            category = self._places.get(self._names.key(name))
+            own = regions.get(category, []) if category is not None else []
+            score = row["scores"].get(name)
+            if category is None or (score is None and not own):
+                continue
+            seen = evidence.of_tag(category, own, given[category], score)
+            why = reason_to_remove(seen, self._config.clean)
+            if why is not None:
+                box = max(own, key=lambda one: one["crop"])["box"] if own else None
+                reasons[name] = {**_rounded(why), "box": box}
+        return reasons
+
+
+def _rounded(figures: Mapping[str, Any]) -> Plain:
+    return {
+        name: None
+        if isinstance(value, float) and math.isnan(value)
+        else round(value, 4)
+        if isinstance(value, float)
+        else value
+        for name, value in figures.items()
+    }
