@@ -145,6 +145,18 @@ def make_objective(device: str) -> Objective:
     return objective.to(device).train()
 
 
+@pytest.mark.parametrize("network", ["ram_swin_base", "tag2text_swin_base"])
+def test_asking_fewer_tags_makes_the_head_cheaper(network: str) -> None:
+    config = released(network, 224)
+    some = replace(config, loss=LossConfig(num_asked_tags=256))
+    flops = []
+    for one in (config, some):
+        plan = plan_run(one, 4585)
+        sizes = {"image_size": 224, "num_tags": plan.num_asked, "num_tokens": 40}
+        flops.append(measure_parts(plan.objective, **sizes)["tagging"])
+    assert flops[1] / flops[0] == pytest.approx(256 / 4585, rel=0.1)
+
+
 def test_forward_work_is_that_of_a_real_step() -> None:
     from anytag.training.meta_step import make_batch
 
@@ -205,7 +217,7 @@ def test_checkpointing_adds_a_forward_pass_and_saves_memory(
     more = costs[1].backward_flops - costs[0].backward_flops
     assert 0.5 * forward < more <= forward  # what is outside of blocks is not computed again
     assert costs[1].forward_flops == costs[0].forward_flops
-    assert costs[1].peak_bytes < 0.8 * costs[0].peak_bytes
+    assert costs[1].peak_bytes < 0.9 * costs[0].peak_bytes  # one block at a time, but a large one
 
 
 def test_depthwise_convolutions_cost_twice_as_much_backward_as_forward() -> None:
@@ -338,19 +350,22 @@ def test_sharding_divides_what_is_held(tiny_model: Path) -> None:
 
 def test_fit_is_judged_by_the_memory(estimate: Estimate) -> None:
     found = estimate
-    assert found.fits is None
+    assert (found.fits, found.most_images) == (None, None)
     assert "is not known" in found.text()
-    need = found.device_bytes / 1e9
+    need = found.device_bytes / 1e9 / USABLE
 
     def on(memory: float) -> Estimate:
         device = replace(found.cluster.device, memory=memory)
         return replace(found, cluster=replace(found.cluster, device=device))
 
-    assert on(need / USABLE * 1.01).fits is True
-    assert on(need / USABLE * 0.99).fits is False
-    text = on((need - 0.5 * found.image_bytes / 1e9) / USABLE).text()
+    assert on(need * 1.0001).fits is True
+    assert on(need * 0.9999).fits is False
+    pictures = found.image_bytes / 1e9 / USABLE
+    assert on(need + 5.5 * pictures).most_images == found.step.num_images + 5
+    text = on(need - 0.5 * pictures).text()
     assert "does not fit" in text
-    assert "about 1 pictures at a time would: raise run.accumulate" in text
+    assert "about 3 pictures at a time would: raise run.accumulate" in text  # of 4
+    assert on(1e-6).most_images == 0
     assert "not even one picture" in on(1e-6).text()
 
 

@@ -489,3 +489,17 @@ def test_terms_that_a_network_cannot_have(
 def test_captions_need_texts() -> None:
     with pytest.raises(ConfigError, match="the batch holds no texts"):
         make("plain")(replace(make_batch(), texts=None))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_some_tags_can_be_asked(family: str) -> None:
+    """Each draw's loss is that of its tags alone; their mean is that of all tags."""
+    batch = make_batch(weights=False)
+    batch = replace(batch, targets=torch.eye(4, TAGS) * torch.tensor([1.0, 1, 0, 0])[:, None])
+    alone = {"captioning": False, "distillation": False, "alignment": False, "gamma_neg": 1.0}
+    every = make(family, config=terms_of(family, **alone)).eval()
+    asking = make(family, every.network, config=terms_of(family, num_asked_tags=4, **alone)).eval()
+    whole = every(batch)["tagging"]
+    found = torch.stack([asking(batch)["tagging"] for _ in range(60)])
+    assert len(found.unique()) == 3  # one of the three tags that do not occur is left out
+    assert torch.isclose(found.unique().mean(), whole, rtol=1e-5)

@@ -107,20 +107,28 @@ class Reweighting(nn.Module):
 
     def forward(self, image: Tensor, descriptions: Descriptions) -> Tensor:
         """Embeddings [B, T, E] of mean tokens [B, E]; they are not normalised."""
-        mixed = [
-            torch.einsum("bgk,gke->bge", self.weights(image, group), group)
-            for group in descriptions.groups
-        ]
+        mixed = [self.mix(image, group) for group in descriptions.groups]
         if len(mixed) == 1:
             return mixed[0]
         return torch.cat(mixed, 1)[:, descriptions.order]
 
-    def weights(self, image: Tensor, group: Tensor) -> Tensor:
+    def mix(self, image: Tensor, group: Tensor, present: Tensor | None = None) -> Tensor:
+        """Tag embeddings: [B, E] and [G, K, E] -> [B, G, E]; ``present`` as in `weights`."""
+        return torch.einsum("bgk,gke->bge", self.weights(image, group, present), group)
+
+    def weights(self, image: Tensor, group: Tensor, present: Tensor | None = None) -> Tensor:
         """Softmax over a tag's descriptions: [B, E] and [G, K, E] -> [B, G, K].
 
         Only the image is normalised: the descriptions come as unit vectors from their encoder.
+
+        Args:
+            image: mean tokens [B, E]
+            group: descriptions [G, K, E]
+            present: bool [G, K], false for padding; None = all are there
         """
         direction = F.normalize(image, dim=-1)
         similarity = torch.einsum("be,gke->bgk", direction, group)
+        if present is not None:
+            similarity = similarity.masked_fill(~present, float("-inf"))
         weights: Tensor = (self.scale.exp() * similarity).softmax(-1)
         return weights

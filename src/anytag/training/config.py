@@ -138,6 +138,10 @@ class LossConfig:
     alignment_gamma_neg: float = 4.0
     #: of captions: share that is spread over the vocabulary
     label_smoothing: float = 0.1
+    #: tags that are asked in a step: all that occur in the batch, the others drawn at random and
+    #: weighted for those that were not; None = every tag. Tags do not interact, so any will do, and
+    #: the head is most of the work where there are thousands
+    num_asked_tags: int | None = None
     #: weight of tagging and alignment (each summed over tags, mean over pictures); where captions
     #: are learned tagging is rescaled to their loss instead
     tagging_weight: float = 1.0
@@ -148,6 +152,8 @@ class LossConfig:
     teacher: str | None = None
 
     def __post_init__(self) -> None:
+        if self.num_asked_tags is not None and self.num_asked_tags < 1:
+            raise ConfigError("num_asked_tags must be at least 1, or null for all")
         if self.distillation and self.teacher is None:
             raise ConfigError(
                 "distillation needs a teacher, e.g. clip:openai/clip-vit-base-patch16"
@@ -228,6 +234,8 @@ class RunConfig:
             raise ConfigError(f"device must be auto or cpu, found {self.device!r}")
         if self.shard not in ("none", "full"):
             raise ConfigError(f"shard must be none or full, found {self.shard!r}")
+        if self.seed < 0:
+            raise ConfigError(f"seed is {self.seed}, expected 0 or more")
         if min(self.epochs, self.batch_size, self.accumulate) < 1:
             raise ConfigError("epochs, batch_size and accumulate must be at least 1")
 

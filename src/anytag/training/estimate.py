@@ -8,6 +8,7 @@ Nothing is downloaded, and neither weights nor data need to be there. The step i
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -37,6 +38,8 @@ class Estimate:
     cluster: Cluster
     data: DataPlan
     image_size: int
+    #: tags in a step
+    num_asked: int
     #: (all, trained) of each part
     parameters: dict[str, tuple[int, int]]
     teacher_parameters: int
@@ -100,11 +103,27 @@ class Estimate:
         return self.num_steps * self.config.run.batch_size / self.images_per_second / 3600
 
     @property
+    def optimizer_bytes(self) -> int:
+        """Gradients, and what AdamW makes beside them in its step."""
+        share = self.cluster.num if self.config.run.shard == "full" else 1
+        return 2 * self.num_parameters[1] * _FLOAT // share
+
+    @property
     def device_bytes(self) -> int:
         """Most that a device holds: in the pass, or when the optimizer works."""
-        trained = self.num_parameters[1] * _FLOAT
-        share = self.cluster.num if self.config.run.shard == "full" else 1
-        return sum(self.held.values()) + max(self.step.peak_bytes, 2 * trained // share)
+        return sum(self.held.values()) + max(self.step.peak_bytes, self.optimizer_bytes)
+
+    @property
+    def most_images(self) -> int | None:
+        """Pictures a pass that a device has room for, about; None where its memory is not known."""
+        memory = self.cluster.device.memory
+        if memory is None:
+            return None
+        room = USABLE * memory * _GIGA - sum(self.held.values())
+        if room < self.optimizer_bytes:
+            return 0
+        more = (room - self.step.peak_bytes) / max(self.image_bytes, 1.0)
+        return max(0, self.step.num_images + math.floor(more))
 
     @property
     def fits(self) -> bool | None:
@@ -136,7 +155,7 @@ def estimate_run(config: TrainConfig, cluster: str) -> Estimate:
     batch = max(1, config.run.batch_size // (devices.num * config.run.accumulate))
     sizes = {
         "image_size": plan.image_size,
-        "num_tags": data.num_tags,
+        "num_tags": plan.num_asked,
         "num_tokens": config.data.max_tokens,
     }
     precision = config.run.precision
@@ -158,6 +177,7 @@ def estimate_run(config: TrainConfig, cluster: str) -> Estimate:
         cluster=devices,
         data=data,
         image_size=plan.image_size,
+        num_asked=plan.num_asked,
         parameters=parameters,
         teacher_parameters=teacher_parameters,
         part_flops=measure_parts(plan.objective, **sizes),

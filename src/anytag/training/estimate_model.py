@@ -71,6 +71,8 @@ class Plan:
 
     objective: Objective
     image_size: int
+    #: tags in a step
+    num_asked: int
     teacher: Teacher | None
     #: what had to be assumed
     assumed: list[str] = field(default_factory=list)
@@ -103,10 +105,11 @@ def plan_run(config: TrainConfig, num_tags: int) -> Plan:
         network.captioner.requires_grad_(False)
     teacher = _teacher(config, assumed) if config.loss.distillation else None
     tagger = sizes if isinstance(sizes, TaggerConfig) else sizes.tagger
+    num_asked = min(config.loss.num_asked_tags or num_tags, num_tags)
     objective = Objective(
         network,
-        _rows(config, sizes, num_tags, assumed),
-        config.loss,
+        _rows(config, sizes, num_asked, num_tags, assumed),
+        replace(config.loss, num_asked_tags=None),  # which ones are chosen makes no difference
         normalization=CLIP,
         teacher=None if teacher is None else _NoTeacher(teacher.width),
         text_encoder=_NoTextEncoder(tagger.text_width) if config.loss.alignment else None,
@@ -114,7 +117,13 @@ def plan_run(config: TrainConfig, num_tags: int) -> Plan:
     )
     objective.to("meta").train()
     size = tagger.encoder.image_size
-    return Plan(objective=objective, image_size=size, teacher=teacher, assumed=assumed)
+    return Plan(
+        objective=objective,
+        image_size=size,
+        num_asked=num_asked,
+        teacher=teacher,
+        assumed=assumed,
+    )
 
 
 def count_parameters(plan: Plan) -> dict[str, tuple[int, int]]:
@@ -193,17 +202,19 @@ def _build(sizes: Sizes) -> TaggingNetwork | ReleasedNetwork:
     return TaggingNetwork(sizes) if isinstance(sizes, TaggerConfig) else build_released(sizes)
 
 
-def _rows(config: TrainConfig, sizes: Sizes, num_tags: int, assumed: list[str]) -> Rows | None:
+def _rows(
+    config: TrainConfig, sizes: Sizes, num_asked: int, num_tags: int, assumed: list[str]
+) -> Rows | None:
     if isinstance(sizes, TaggerConfig):
-        return torch.ones(num_tags, sizes.text_width)
+        return torch.ones(num_asked, sizes.text_width)
     if sizes.family == "tag2text":
-        return None
+        return None if num_asked == num_tags else torch.arange(num_asked)
     width = sizes.tagger.text_width
     if sizes.family == "ram":
-        return torch.ones(num_tags, width)
+        return torch.ones(num_asked, width)
     count = _num_descriptions(config.model, assumed)
-    group = torch.ones(1, 1, 1).expand(num_tags, count, width)  # takes no memory
-    return Descriptions((group,), torch.arange(num_tags))
+    group = torch.ones(1, 1, 1).expand(num_asked, count, width)  # takes no memory
+    return Descriptions((group,), torch.arange(num_asked))
 
 
 def _num_descriptions(config: ModelConfig, assumed: list[str]) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -23,6 +22,8 @@ def describe(estimate: Estimate) -> str:
 def _network(e: Estimate) -> list[str]:
     name = e.config.model.start or f"a new {e.config.model.network}"
     head = f"{name} at {e.image_size} pixels, {e.data.num_tags:,} tags"
+    if e.num_asked < e.data.num_tags:
+        head += f", {e.num_asked:,} of them in a step"
     total = e.num_parameters
     rows = [*e.parameters.items(), ("sum", total)]
     lines = [head, f"{'  parameters':<24}{'all':>12}{'trained':>12}"]
@@ -55,13 +56,11 @@ def _memory(e: Estimate) -> list[str]:
     }
     lines = [f"Memory of each device in GB, {e.config.run.precision}"]
     lines += [f"  {name:<40}{size / 1e9:>8.2f}" for name, size in rows.items()]
-    memory = e.cluster.device.memory
-    if memory is None:
+    memory, most = e.cluster.device.memory, e.most_images
+    if memory is None or most is None:
         return [*lines, "  how much the device has is not known"]
     from anytag.training.estimate import USABLE
 
-    spare = USABLE * memory * 1e9 - e.device_bytes
-    most = num + math.floor(spare / e.image_bytes) if e.image_bytes else num
     usable = f"{100 * USABLE:.0f} % of {e.cluster.device.name}'s {memory:g} GB"
     if e.fits:
         return [*lines, f"  fits into {usable}; so would about {most:,} pictures at a time"]

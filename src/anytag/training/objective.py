@@ -31,8 +31,15 @@ from anytag.models.captioner import Captioner
 from anytag.models.released import RamPlus, ReleasedNetwork, Tag2Text, read_tags
 from anytag.models.reweight import Descriptions
 from anytag.models.tagging import TaggingNetwork
+from anytag.training.asking import choose_tags
 from anytag.training.batch import Batch, Texts
-from anytag.training.blocks import checkpoint_blocks, is_frozen, rest_frozen
+from anytag.training.blocks import (
+    checkpoint_blocks,
+    in_chunks,
+    is_frozen,
+    put_channels_last,
+    rest_frozen,
+)
 from anytag.training.config import LossConfig
 from anytag.training.losses import (
     Reduce,
@@ -102,6 +109,7 @@ class Objective(nn.Module):
             width = network.encoder.token_width
             if width != teacher.width:
                 self.adapter = nn.Linear(width, teacher.width)
+        put_channels_last(network.encoder.backbone)
         if checkpoint_activations:
             checkpoint_blocks(network.encoder.backbone)
 
@@ -143,7 +151,7 @@ class Objective(nn.Module):
 
     def predict(self, images: Tensor) -> Tensor:
         """Logits [B, T] of uint8 images [B, 3, S, S]."""
-        return self._tag(self.encode(self.normalize(images)))
+        return self._tag(self.encode(self.normalize(images)), self.rows)
 
     def normalize(self, images: Tensor) -> Tensor:
         """uint8 [B, 3, S, S] to what the network takes."""
@@ -154,19 +162,26 @@ class Objective(nn.Module):
         encoder = self.network.encoder
         wanted = torch.is_grad_enabled() and not is_frozen(encoder.backbone)
         with torch.set_grad_enabled(wanted):
-            tokens = encoder.backbone(images)
+            tokens = in_chunks(encoder.backbone, images)
         return encoder.project(tokens)
 
     def tagging(self, tokens: Tensor, batch: Batch) -> Tensor:
         """Sum over images."""
         config = self.config
+        targets, weights, rows = batch.targets, batch.weights, self.rows
+        asked = choose_tags(targets, config.num_asked_tags)
+        if asked is not None:
+            rows = _take(rows, asked.ids)
+            targets = targets[:, asked.ids]
+            known = 1.0 if weights is None else weights[:, asked.ids]
+            weights = (known * asked.weights).expand_as(targets)
         return asymmetric_loss(
-            self._tag(tokens),
-            batch.targets,
+            self._tag(tokens, rows),
+            targets,
             gamma_neg=config.gamma_neg,
             gamma_pos=config.gamma_pos,
             clip=config.clip,
-            weights=batch.weights,
+            weights=weights,
         ).sum()
 
     def captioning(self, tokens: Tensor, texts: Texts) -> Tensor:
@@ -207,18 +222,15 @@ class Objective(nn.Module):
             logits, positives, gamma_neg=self.config.alignment_gamma_neg, clip=self.config.clip
         ).sum()
 
-    def _tag(self, tokens: Tensor) -> Tensor:
+    def _tag(self, tokens: Tensor, rows: Rows | None) -> Tensor:
         """Logits [B, T]; the label state is computed anew, since what makes it is trained."""
         network = self.network
         if isinstance(network, RamPlus):
-            rows = cast(Descriptions, self.rows)
-            return network.tag(tokens, network.prepare(rows))
+            return network.tag(tokens, network.prepare(cast(Descriptions, rows)))
         if isinstance(network, Tag2Text):
-            chosen: Tensor = network.decoder(
-                network.prepare(cast("Tensor | None", self.rows)), tokens
-            )
+            chosen: Tensor = network.decoder(network.prepare(cast("Tensor | None", rows)), tokens)
             return chosen
-        logits: Tensor = network.decoder(network.prepare(cast(Tensor, self.rows)), tokens)
+        logits: Tensor = network.decoder(network.prepare(cast(Tensor, rows)), tokens)
         return logits
 
     @property
@@ -258,6 +270,12 @@ class Objective(nn.Module):
         captions = torch.tensor(float(sum(map(bool, batch.captions))), device=device)
         counts = self.reduce(torch.stack([images, answers, captions]))
         return torch.where(counts > 0, counts, 1.0)  # a sum over nothing is 0 and stays 0
+
+
+def _take(rows: Rows | None, ids: Tensor) -> Rows:
+    if rows is None:  # all of Tag2Text's
+        return ids
+    return rows.take(ids.tolist()) if isinstance(rows, Descriptions) else rows[ids]
 
 
 def _texts(batch: Batch) -> Texts:

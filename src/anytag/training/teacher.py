@@ -30,6 +30,7 @@ from torch.nn import functional as F
 from anytag.data.transforms import CLIP, IMAGENET, Normalization, normalize
 from anytag.errors import ConfigError, MissingExtraError, ModelError
 from anytag.inference.open_model import open_model
+from anytag.training.blocks import in_chunks, put_channels_last
 
 KINDS = ("clip", "timm", "transformers", "model")
 
@@ -68,6 +69,7 @@ class FrozenEncoder:
         normalization: Normalization,
     ) -> None:
         self.network = network.eval().requires_grad_(False)
+        put_channels_last(self.network)
         self._feature = feature
         self._size = size
         self._normalization = normalization
@@ -89,7 +91,7 @@ class FrozenEncoder:
             self.network.to(images.device)
             self._device = images.device
         pixels = resize(images, self._size).permute(0, 2, 3, 1)
-        return self._feature(normalize(pixels, self._normalization)).float()
+        return in_chunks(self._feature, normalize(pixels, self._normalization)).float()
 
 
 def resize(images: Tensor, size: int) -> Tensor:
