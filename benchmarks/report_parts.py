@@ -138,9 +138,9 @@ def _planted(figures: Figures) -> list[str]:
         ]
         parts.append(table([question, "precision", "recall", "F1"], rows))
     note = (
-        f"{figures['photos']} photos, {figures['tags']} tags, {figures['labels']:,} labels, of which "
-        f"{figures['dropped']:.0f} were dropped and to which {figures['added']:.0f} wrong ones were "
-        f"added, {figures['seeds']} times; {figures['model']}. Percent (95 % interval over photos)."
+        f"{figures['photos']} photos, {figures['tags']} tags, {figures['labels']:,} labels: "
+        f"{figures['dropped']:.0f} were dropped and {figures['added']:.0f} wrong ones added, "
+        f"{figures['seeds']} times; {figures['model']}. Percent (95 % interval over photos)."
     )
     return [*parts, _when(figures, note)]
 
@@ -167,8 +167,8 @@ def _throughput(figures: Figures) -> list[str]:
         for name, step in figures["steps"].items()
     ]
     note = (
-        f"{figures['records']:,} made-up records with a stand-in for the model: the machinery alone; "
-        f"{figures['records_per_second']:,.0f} records a second of processor time in all."
+        f"{figures['records']:,} made-up records with a stand-in for the model, so the machinery "
+        f"alone; {figures['records_per_second']:,.0f} records a second of processor time in all."
     )
     head = ["step", "records/s of processor time", "memory slope, bytes a record", "peak, MB"]
     return [table(head, rows), _when(figures, note)]
