@@ -13,7 +13,6 @@ the picture in [0, 1].
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
@@ -22,9 +21,10 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from anytag.inference.heatmap import Box as Box
+from anytag.inference.heatmap import attended_box as attended_box
 from anytag.inference.scorer import Scorer
 
-Box: TypeAlias = tuple[float, float, float, float]
 Pixels: TypeAlias = npt.NDArray[np.uint8]
 
 
@@ -128,47 +128,6 @@ class AttentionDetector:
             if share >= self._threshold:
                 regions.append(Region(tag, box, share))
         return regions
-
-
-def attended_box(attention: npt.NDArray[np.float32]) -> tuple[Box, float]:
-    """Box of the largest 4-connected part of a map that has half of its maximum or more.
-
-    Of parts of equal size the one that comes first by rows.
-
-    Args:
-        attention: [rows, columns], not negative
-
-    Returns:
-        the box, and which share of the whole map's weight lies in that part
-
-    >>> attended_box(np.array([[0.0, 0.4], [0.0, 0.4]], np.float32))
-    ((0.5, 0.0, 1.0, 1.0), 1.0)
-    """
-    rows, columns = attention.shape
-    waiting = {(int(y), int(x)) for y, x in np.argwhere(attention >= attention.max() / 2)}
-    largest: set[tuple[int, int]] = set()
-    for start in sorted(waiting):
-        if start in waiting:
-            part = _connected(start, waiting)
-            largest = part if len(part) > len(largest) else largest
-    ys, xs = [y for y, _ in largest], [x for _, x in largest]
-    box = (min(xs) / columns, min(ys) / rows, (max(xs) + 1) / columns, (max(ys) + 1) / rows)
-    inside = sum(float(attention[place]) for place in sorted(largest))
-    return box, min(1.0, inside / max(float(attention.sum()), 1e-12))
-
-
-def _connected(start: tuple[int, int], waiting: set[tuple[int, int]]) -> set[tuple[int, int]]:
-    """Takes a connected part out of ``waiting``."""
-    waiting.discard(start)
-    found, queue = {start}, deque([start])
-    while queue:
-        y, x = queue.popleft()
-        for place in ((y - 1, x), (y + 1, x), (y, x - 1), (y, x + 1)):
-            if place in waiting:
-                waiting.discard(place)
-                found.add(place)
-                queue.append(place)
-    return found
 
 
 def best_regions(regions: Sequence[Region], most: int) -> list[Region]:

@@ -69,12 +69,8 @@ def _read_split(
     found: dict[str, _Image] = {}
     for file in files:
         _read_file(file, found, problems)
-    names = [name for name in (split, f"images/{split}") if split] + ["images"]
-    here = files[0].parent
-    folder = folder or find_folder([here, here.parent], names)
-    if folder is None:  # exported sets mostly have the file among the pictures
-        first = next(iter(found.values()), None)
-        folder = here if first and (here / first.file_name).is_file() else here.parent
+    first = next(iter(found.values()), None)
+    folder = folder or image_folder(split, files[0].parent, first.file_name if first else "")
     for image in found.values():
         yield Record(
             image=str(folder / image.file_name),
@@ -82,6 +78,15 @@ def _read_split(
             tags=tuple(image.categories),
             source=source,
         )
+
+
+def image_folder(split: str, here: Path, first: str) -> Path:
+    """The folder of the pictures of annotations that lie ``here``; ``first`` names one of them."""
+    names = [name for name in (split, f"images/{split}") if split] + ["images"]
+    folder = find_folder([here, here.parent], names)
+    if folder is None:  # exported sets mostly have the file among the pictures
+        return here if first and (here / first).is_file() else here.parent
+    return folder
 
 
 def _read_file(file: Path, found: dict[str, _Image], problems: Problems) -> None:

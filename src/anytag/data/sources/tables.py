@@ -31,8 +31,9 @@ TAG_COLUMNS = ("tags", "labels", "keywords", "tag", "label", "keyword", "classes
 CAPTION_COLUMNS = ("caption", "captions", "text", "description")
 _SEPARATORS = "\t;,"
 #: rows that say which columns are tags
-_SAMPLE = 50
-_VALUES = {
+SAMPLE = 50
+#: what a column of a tag holds
+VALUES = {
     "0": False,
     "0.0": False,
     "false": False,
@@ -45,7 +46,7 @@ _FOLDERS = ("", "images", "photos", "train")
 
 
 @dataclass(frozen=True, slots=True)
-class _Columns:
+class Columns:
     """What stands where."""
 
     image: int
@@ -75,7 +76,7 @@ def read_table(
     """
     rows = _rows(path, problems)
     _, header = next(rows, (0, []))
-    first = list(islice(rows, _SAMPLE))
+    first = list(islice(rows, SAMPLE))
     columns = columns_of(header, [row for _, row in first])
     if columns is None:
         message = (
@@ -100,7 +101,7 @@ def read_table(
             clean_text(row[place], path, number, problems) for place in columns.captions
         )
         texts.tags += _tags_of(row, columns, path, number, problems)
-    place = _Place.find(path, images, next(iter(found), ""))
+    place = Place.find(path, images, next(iter(found), ""))
     for name, texts in found.items():
         yield Record(
             image=place.of(name),
@@ -110,7 +111,7 @@ def read_table(
         )
 
 
-def columns_of(header: Sequence[str], rows: Sequence[Sequence[str]]) -> _Columns | None:
+def columns_of(header: Sequence[str], rows: Sequence[Sequence[str]]) -> Columns | None:
     """What the columns of a table mean; None if it is none of images with tags or captions."""
     names = ["_".join(name.split()).lower() for name in header]
     image = next((names.index(name) for name in IMAGE_COLUMNS if name in names), None)
@@ -122,12 +123,12 @@ def columns_of(header: Sequence[str], rows: Sequence[Sequence[str]]) -> _Columns
     if tags is None:
         for place, name in enumerate(header):
             values = {row[place].strip().lower() for row in rows if len(row) == len(header)}
-            is_tag = values.issubset(_VALUES) and values != {""} and bool(values)
+            is_tag = values.issubset(VALUES) and values != {""} and bool(values)
             if is_tag and name.strip() and place != image and place not in captions:
                 one_hot[place] = name.replace("_", " ").strip()
     if tags is None and not captions and not one_hot:
         return None
-    return _Columns(image, tags, captions, one_hot, len(header))
+    return Columns(image, tags, captions, one_hot, len(header))
 
 
 def split_tags(text: str) -> list[str]:
@@ -142,21 +143,22 @@ def split_tags(text: str) -> list[str]:
 
 def split_header(line: str) -> list[str]:
     """The fields of a table's first line, by the separator that it has most of."""
-    return next(csv.reader([line], delimiter=_separator(line)), [])
+    return next(csv.reader([line], delimiter=separator_of(line)), [])
 
 
-def _separator(line: str) -> str:
+def separator_of(line: str) -> str:
+    """What separates the columns, by the first line."""
     return max(_SEPARATORS, key=line.count)
 
 
 def _tags_of(
-    row: Sequence[str], columns: _Columns, path: Path, number: int, problems: Problems
+    row: Sequence[str], columns: Columns, path: Path, number: int, problems: Problems
 ) -> Iterator[str]:
     if columns.tags is not None:
         for tag in split_tags(row[columns.tags]):
             yield clean_text(tag, path, number, problems)
     for place, name in columns.one_hot.items():
-        is_there = _VALUES.get(row[place].strip().lower())
+        is_there = VALUES.get(row[place].strip().lower())
         if is_there is None:
             message = f"column {name!r} must be 0 or 1, found {row[place]!r:.40}; read as 0"
             problems.add("malformed", path, number, message)
@@ -168,7 +170,7 @@ def _rows(path: Path, problems: Problems) -> Iterator[tuple[int, list[str]]]:
     """(line, fields) of the rows that are not empty."""
     lines = (line.text + "\n" for line in read_lines(path, problems))
     first = next(lines, "")
-    reader = csv.reader(_chain(first, lines), delimiter=_separator(first), strict=True)
+    reader = csv.reader(_chain(first, lines), delimiter=separator_of(first), strict=True)
     while True:
         try:
             row = next(reader)
@@ -187,14 +189,14 @@ def _chain(first: str, lines: Iterator[str]) -> Iterator[str]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Place:
+class Place:
     """Folder and ending that the names of a table leave out."""
 
     folder: Path
     ending: str = ""
 
     @classmethod
-    def find(cls, table: Path, images: Path | None, name: str) -> _Place:
+    def find(cls, table: Path, images: Path | None, name: str) -> Place:
         """The first place where the table's first image is; the likeliest if there is none."""
         near = [table.parent / one for one in _FOLDERS]
         folders = [images] if images else [*near, Path()]
@@ -206,4 +208,5 @@ class _Place:
         return cls(folders[0])
 
     def of(self, name: str) -> str:
+        """Path or URL of the image of this name."""
         return name if is_url(name) else str(self.folder / (name + self.ending))

@@ -38,6 +38,14 @@ def read_voc(
             the annotation's own folder
         source: of the records; the folder's name if empty
     """
+    for _, image, tags in read_annotations(path, problems, images=images):
+        yield Record(image=str(image), tags=tags, source=source or path.name)
+
+
+def read_annotations(
+    path: Path, problems: Problems, *, images: Path | None = None
+) -> Iterator[tuple[Path, Path, tuple[str, ...]]]:
+    """Annotation file, picture and tags of each; arguments as of `read_voc`."""
     root = path / ANNOTATION_FOLDER if (path / ANNOTATION_FOLDER).is_dir() else path
     folder = images or find_folder([root.parent, root], _IMAGE_FOLDERS)
     for parent, names in walk(root, problems):
@@ -53,11 +61,8 @@ def read_voc(
             except ValueError as error:
                 problems.add("malformed", file, None, str(error))
                 continue
-            yield Record(
-                image=str(_image_of(file, filename, folder or parent)),
-                tags=unique([clean_text(tag, file, None, problems) for tag in tags]),
-                source=source or path.name,
-            )
+            cleaned = [clean_text(tag, file, None, problems) for tag in tags]
+            yield file, _image_of(file, filename, folder or parent), unique(cleaned)
 
 
 def parse_annotation(content: bytes) -> tuple[str, list[str]]:
