@@ -174,6 +174,37 @@ def _throughput(figures: Figures) -> list[str]:
     return [table(head, rows), _when(figures, note)]
 
 
+def _audit(figures: Figures) -> list[str]:
+    columns = (
+        ("missing", "average_precision"),
+        ("missing", "precision_at_50"),
+        ("wrong", "average_precision"),
+        ("wrong", "precision_at_20"),
+        ("both", "average_precision"),
+        ("both", "precision_at_50"),
+    )
+    rows = [
+        [method, *(_percent_range(found[question].get(name)) for question, name in columns)]
+        for method, found in figures["methods"].items()
+    ]
+    head = ["ranking", *(f"{question}: {name.replace('_', ' ')}" for question, name in columns)]
+    counts = figures["counts"]
+    note = (
+        f"{figures['photos']} photos, {figures['tags']} tags, {figures['labels']:,} labels; "
+        f"{counts['dropped']:.0f} dropped and {counts['added']:.0f} wrong ones added, "
+        f"{figures['seeds']} times; {figures['model']}. Percent, mean (lowest–highest). The rules of "
+        "audit were chosen on these photos."
+    )
+    return [table(head, rows), _when(figures, note)]
+
+
+def _percent_range(found: Figures | None) -> str:
+    if found is None:
+        return "–"
+    low, high = found["range"]
+    return f"{100 * found['mean']:.1f} ({100 * low:.1f}–{100 * high:.1f})"
+
+
 def _interval(found: Figures) -> str:
     low, high = found["interval"]
     return f"{100 * found['value']:.1f} ({100 * low:.1f}–{100 * high:.1f})"
@@ -203,5 +234,6 @@ SECTIONS: dict[str, tuple[str, Callable[[Figures], list[str]]]] = {
     "joint_training": ("Joint training", _joint),
     "engine-planted": ("Data engine: planted faults", _planted),
     "engine-regions": ("Data engine: regions", _regions),
+    "engine-audit": ("Audit of labels", _audit),
     "engine-throughput": ("Data engine: throughput", _throughput),
 }
