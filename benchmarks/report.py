@@ -156,9 +156,10 @@ def results_page(
     if released:
         parts += ["## Released models", *_released_parts(released)]
     for kind, (heading, write) in SECTIONS.items():
-        for figures in others:
-            if figures["kind"] == kind:
-                parts += [f"## {heading}", *write(figures)]
+        found = [figures for figures in others if figures["kind"] == kind]
+        parts += [f"## {heading}"] if found else []
+        for figures in found:
+            parts += write(figures)
     return "\n\n".join(parts) + "\n"
 
 

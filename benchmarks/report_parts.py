@@ -192,8 +192,8 @@ def _audit(figures: Figures) -> list[str]:
     note = (
         f"{figures['photos']} photos, {figures['tags']} tags, {figures['labels']:,} labels; "
         f"{counts['dropped']:.0f} dropped and {counts['added']:.0f} wrong ones added, "
-        f"{figures['seeds']} times; {figures['model']}. Percent, mean (lowest–highest). The rules of "
-        "audit were chosen on these photos."
+        f"{figures['seeds']} times; {figures['model']}. Percent, mean (lowest–highest). The rules "
+        "of audit were chosen on these photos."
     )
     return [table(head, rows), _when(figures, note)]
 
