@@ -198,6 +198,21 @@ def _audit(figures: Figures) -> list[str]:
     return [table(head, rows), _when(figures, note)]
 
 
+def _explain(figures: Figures) -> list[str]:
+    columns = ("pointing", "pointing, small", "pointing, found", "iou")
+    rows = [
+        [method, *(_interval(found[name]) for name in columns)]
+        for method, found in figures["methods"].items()
+    ]
+    head = ["map", "pointing game", f"small objects ({figures['small']})",
+            f"tags found ({figures['found']})", "overlap of boxes"]  # fmt: skip
+    note = (
+        f"{figures['pairs']} tags of {figures['photos']} photos of COCO128; {figures['model']}. "
+        "Percent (95 % interval); small: the tag's boxes cover under a quarter of the photo."
+    )
+    return [table(head, rows), _when(figures, note)]
+
+
 def _percent_range(found: Figures | None) -> str:
     if found is None:
         return "–"
@@ -206,6 +221,8 @@ def _percent_range(found: Figures | None) -> str:
 
 
 def _interval(found: Figures) -> str:
+    if found["interval"] is None:
+        return "–"
     low, high = found["interval"]
     return f"{100 * found['value']:.1f} ({100 * low:.1f}–{100 * high:.1f})"
 
@@ -236,4 +253,5 @@ SECTIONS: dict[str, tuple[str, Callable[[Figures], list[str]]]] = {
     "engine-regions": ("Data engine: regions", _regions),
     "engine-audit": ("Audit of labels", _audit),
     "engine-throughput": ("Data engine: throughput", _throughput),
+    "explain": ("Explanations", _explain),
 }

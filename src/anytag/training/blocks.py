@@ -90,7 +90,8 @@ def in_chunks(network: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
     images = images.contiguous(memory_format=torch.channels_last)
     if images.device.type != "cpu" or len(images) <= CPU_CHUNK:
         return network(images)
-    return torch.cat([network(part) for part in images.split(CPU_CHUNK)])
+    parts = torch.split(images, CPU_CHUNK)
+    return torch.cat([network(part) for part in parts])
 
 
 @torch.no_grad()

@@ -23,10 +23,15 @@ _BIAS_TABLE = "relative_position_bias_table"
 
 
 def make_optimizer(module: nn.Module, config: OptimConfig) -> torch.optim.AdamW:
-    """AdamW over what is trained in a module; one pass over memory instead of one for each term."""
+    """AdamW over what is trained in a module.
+
+    The fused kernel goes through memory once and not once for each term. It takes no mixture of
+    whole and split weights, so where FSDP has split any the plain one is used.
+    """
     first, second = config.betas
     groups = parameter_groups(module, config)
-    return torch.optim.AdamW(groups, lr=config.lr, betas=(first, second), fused=True)
+    whole = all(type(one) is nn.Parameter for group in groups for one in group["params"])
+    return torch.optim.AdamW(groups, lr=config.lr, betas=(first, second), fused=whole or None)
 
 
 def parameter_groups(module: nn.Module, config: OptimConfig) -> list[dict[str, Any]]:

@@ -11,11 +11,11 @@ import json
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from anytag.config import to_plain
 from anytag.errors import ConfigError, MissingExtraError
@@ -95,7 +95,11 @@ class Session:
         limit = self.config.optim.clip_norm
         self.accelerator.unscale_gradients()
         parameters = [p for p in self.objective.parameters() if p.grad is not None]
-        norm: Any = nn.utils.clip_grad_norm_(parameters, float("inf") if limit is None else limit)
+        norm: Any  # a tensor, or a sharded one
+        if limit is None:  # measured alone; clipping would touch all gradients
+            norm = nn.utils.get_total_norm([cast(Tensor, p.grad) for p in parameters])
+        else:
+            norm = nn.utils.clip_grad_norm_(parameters, limit)
         return float(norm.full_tensor() if hasattr(norm, "full_tensor") else norm)
 
     def averaged(self) -> AbstractContextManager[None]:
