@@ -26,6 +26,7 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Sequence
+from datetime import date
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -201,6 +202,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     result: dict[str, Any] = {
         "kind": "loader",
+        "date": date.today().isoformat(),
         "machine": machine(),
         "load": os.getloadavg()[0],
         "settings": {"batch_size": options.batch_size, "size": options.size},
