@@ -13,7 +13,8 @@ import anytag
 from anytag.cli import main as cli_main
 from anytag.errors import AnytagError, LabelError, UsageError
 
-COMMANDS = ["tag", "untag", "demo", "info", "caption", "convert", "eval", "calibrate"]
+COMMANDS = ["tag", "untag", "demo", "info", "caption", "convert", "eval", "calibrate", "export"]
+COMMANDS += ["explain", "bench"]
 
 
 def test_version(cli: Any) -> None:

@@ -21,10 +21,9 @@ from anytag.data.discover import path_from_text
 MakePhotos = Callable[..., Path]
 
 OPTIONS = """
-    --always --batch-size --caption --caption-txt --device --dry-run --dtype --embed --exclude
-    --extend-tags
-    --format --from-file --lang --model --output --overwrite --quiet --recursive --resume --tag
-    --tags --threshold --thresholds --top-k --workers --xmp-naming
+    --always --backend --batch-size --caption --caption-txt --device --dry-run --dtype --embed
+    --exclude --extend-tags --format --from-file --lang --model --output --overwrite --quiet
+    --recursive --resume --tag --tags --threshold --thresholds --top-k --workers --xmp-naming
 """
 
 

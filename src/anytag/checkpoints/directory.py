@@ -16,7 +16,6 @@ import csv
 import io
 import json
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 
 import torch
@@ -24,31 +23,17 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
+from anytag.checkpoints.find import CHECKPOINTS as CHECKPOINTS
+from anytag.checkpoints.find import EMBEDDED as EMBEDDED
+from anytag.checkpoints.find import FORMAT as FORMAT
+from anytag.checkpoints.find import check_format as check_format
+from anytag.checkpoints.find import find_model as find_model
 from anytag.config import from_plain, to_plain
 from anytag.errors import ConfigError, ModelError
 from anytag.files import atomic_write
 from anytag.labels.labelset import LabelSet
 from anytag.models.config import TaggerConfig
 from anytag.models.tagging import TaggingNetwork
-
-FORMAT = 1
-#: models that are part of the package
-EMBEDDED = ("nano",)
-#: endings of files with weights alone
-CHECKPOINTS = (".pth", ".pt", ".ckpt", ".safetensors")
-
-
-def check_format(number: int) -> None:
-    """Refuse a config.json of another format than ours.
-
-    Raises:
-        ConfigError: the format is not `FORMAT`
-    """
-    if number != FORMAT:
-        raise ConfigError(
-            f"format {number} is not known to this version of anytag (it reads "
-            f"format {FORMAT}); update anytag"
-        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,55 +66,6 @@ class LoadedModel:
     label_embeddings: Tensor
     #: WordPiece vocabulary of the captioner
     vocabulary: Path | None
-
-
-def find_model(model: str | Path) -> Path:
-    """The directory of an embedded model's name, a path, or a hub id ("org/name[@revision]").
-
-    A hub model is downloaded once into huggingface_hub's cache (``HF_HOME``, ``HF_HUB_OFFLINE``
-    and ``HF_ENDPOINT`` are respected).
-
-    Raises:
-        ModelError: there is no such model
-    """
-    if str(model) in EMBEDDED:
-        return Path(str(files("anytag") / "assets" / str(model)))
-    path = Path(model)
-    if path.is_dir():
-        return path
-    if path.exists():
-        convert = (
-            f"; a checkpoint is converted once: anytag convert {path} --tag-list TAGS -o DIR"
-            if path.suffix in CHECKPOINTS
-            else ""
-        )
-        raise ModelError(f"{path}: is a file; expected a model directory{convert}")
-    name = str(model)
-    if name.count("/") != 1 or name.startswith((".", "/", "~")):
-        raise ModelError(
-            f"no model {name!r}: expected one of {', '.join(EMBEDDED)}, a model directory, "
-            "or a hub id such as org/name"
-        )
-    return _download(name)
-
-
-def _download(name: str) -> Path:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-
-    repository, _, revision = name.partition("@")
-    wanted = ["*.json", "*.safetensors", "*.csv", "*.txt", "README.md", "text_encoder/*"]
-    try:
-        folder = snapshot_download(repository, revision=revision or None, allow_patterns=wanted)
-    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
-        reason = " ".join(str(error).split())
-        raise ModelError(f"model {name!r} could not be downloaded: {reason}") from error
-    if not (Path(folder) / "config.json").is_file():
-        raise ModelError(
-            f"hub model {name!r} has no config.json, so it is no anytag model; a checkpoint in it "
-            "can be downloaded and converted: anytag convert CHECKPOINT --tag-list TAGS -o DIR"
-        )
-    return Path(folder)
 
 
 def load_directory(path: Path) -> LoadedModel:

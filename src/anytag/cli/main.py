@@ -18,6 +18,7 @@ from anytag.errors import AnytagError, UsageError
 def build_app() -> typer.Typer:
     """The command line; nothing heavy is imported before a command runs."""
     from anytag.cli import (
+        bench,
         calibrate,
         caption,
         convert,
@@ -26,6 +27,8 @@ def build_app() -> typer.Typer:
         describe,
         engine,
         eval,
+        explain,
+        export,
         info,
         labels,
         parse,
@@ -50,7 +53,10 @@ def build_app() -> typer.Typer:
     app.add_typer(data.build_app(), name="data")
     app.add_typer(engine.build_app(), name="engine")
     app.command()(caption.caption)
+    app.command()(explain.explain)
     app.command()(convert.convert)
+    app.command()(export.export)
+    app.command()(bench.bench)
     app.command()(parse.parse)
     app.command(name="eval")(eval.evaluate)
     app.command()(calibrate.calibrate)

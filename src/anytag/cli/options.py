@@ -24,6 +24,15 @@ class XmpNaming(str, Enum):
     FULL = "full"
 
 
+class RunBy(str, Enum):
+    """What runs the model."""
+
+    AUTO = "auto"
+    TORCH = "torch"
+    ONNX = "onnx"
+    OPENVINO = "openvino"
+
+
 Paths = Annotated[
     list[str] | None,
     typer.Argument(
@@ -53,6 +62,13 @@ Model = Annotated[
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.", rich_help_panel=_SPEED)]
 Dtype = Annotated[
     str, typer.Option(help="auto, float32, bfloat16, float16.", rich_help_panel=_SPEED)
+]
+Backend = Annotated[
+    RunBy,
+    typer.Option(
+        help="What runs the model; onnx and openvino need one of anytag export.",
+        rich_help_panel=_SPEED,
+    ),
 ]
 BatchSize = Annotated[
     int, typer.Option(min=1, help="Images that are scored together.", rich_help_panel=_SPEED)

@@ -33,6 +33,7 @@ def tag(
     model: opt.Model = "nano",
     device: opt.Device = "auto",
     dtype: opt.Dtype = "auto",
+    backend: opt.Backend = opt.RunBy.AUTO,
     batch_size: opt.BatchSize = 32,
     workers: opt.Workers = None,
 ) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from anytag.cli.options import XmpNaming
+from anytag.cli.options import RunBy, XmpNaming
 from anytag.data.discover import UrlItem, read_list
 from anytag.errors import UsageError
 from anytag.files import display_path
@@ -47,6 +47,7 @@ class TagOptions:
     model: str
     device: str
     dtype: str
+    backend: RunBy
     batch_size: int
     workers: int | None
 

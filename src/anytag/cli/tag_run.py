@@ -174,7 +174,12 @@ def _make_tagger(options: TagOptions) -> Tagger:
         if options.tags is not None:
             names += read_tag_list(options.tags)
         extra = [] if options.extend_tags is None else read_tag_list(options.extend_tags)
-        tagger = Tagger.from_pretrained(options.model, device=options.device, dtype=options.dtype)
+        tagger = Tagger.from_pretrained(
+            options.model,
+            device=options.device,
+            dtype=options.dtype,
+            backend=options.backend.value,
+        )
         if names:
             tagger = tagger.with_tags(names)
         if extra:

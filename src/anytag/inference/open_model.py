@@ -1,14 +1,15 @@
 """Opening a model of any family: network, labels, and what own tags and captions need.
 
-Shapes: B images, S side in pixels, N image tokens, T tags.
+Shapes: B images, S side in pixels, N image tokens, T tags, D token width.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -22,32 +23,18 @@ from anytag.errors import ModelError, UsageError
 from anytag.inference.captioning import CaptionWriter
 from anytag.inference.converted import locate
 from anytag.inference.device import choose_device, choose_dtype
-from anytag.inference.prompts import fill
+from anytag.inference.own_tags import TEXT_ENCODER as TEXT_ENCODER
+from anytag.inference.own_tags import SavedClip, embedder
 from anytag.inference.static_text import StaticTextEncoder
-from anytag.inference.vocabulary import (
-    Embed,
-    Rows,
-    TagEmbedder,
-    TextEncoder,
-    Vocabulary,
-    closed_vocabulary,
-)
+from anytag.inference.vocabulary import Embed, Rows, TextEncoder, Vocabulary
 from anytag.inference.wordpiece import WordPiece
 from anytag.models.config import TaggerConfig
+from anytag.models.decoder import LabelState
 from anytag.models.released import RamPlus, ReleasedNetwork
 from anytag.models.tagging import TaggingNetwork
 
 #: names of `from_pretrained`'s ``normalization``
 NORMALIZATIONS = {"imagenet": IMAGENET, "clip": CLIP}
-#: where a released model keeps its text encoder, a folder of `ClipTextEncoder`
-TEXT_ENCODER = "text_encoder"
-
-_NO_TEXT_ENCODER = (
-    "and own tags need the text encoder that it was trained with, CLIP ViT-B/16: give "
-    "Tagger.from_pretrained(..., text_encoder=ClipTextEncoder.load()) of "
-    "anytag.inference.clip_text, or save it as text_encoder/ in the model directory; or give "
-    "embeddings, {name: array}"
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,17 +58,80 @@ class OpenModel:
     wordpiece: Path | None = None
 
     @property
+    def sizes(self) -> TaggerConfig:
+        """Of encoder and decoder."""
+        network = self.card.network
+        return network if isinstance(network, TaggerConfig) else network.tagger
+
+    @property
     def image_size(self) -> int:
         """S."""
-        network = self.card.network
-        sizes = network if isinstance(network, TaggerConfig) else network.tagger
-        return sizes.encoder.image_size
+        return self.sizes.encoder.image_size
 
     def images(self, pixels: npt.NDArray[np.uint8]) -> Tensor:
         """uint8 [B, S, S, 3] -> what the network takes, [B, 3, S, S]."""
         part = torch.from_numpy(pixels).to(self.device)
         images = normalize(part, self.normalization).to(self.dtype)
         return images.contiguous(memory_format=torch.channels_last)
+
+    def prepare(self, vocabulary: Vocabulary) -> object:
+        """What the network needs of a tag list, computed once."""
+        # Any: each family's network prepares rows of its own kind
+        network = cast(Any, self.network)
+        with torch.inference_mode():
+            state: object = network.prepare(vocabulary.on(self.device, self.dtype))
+        return state
+
+    def logits(self, pixels: npt.NDArray[np.uint8], labels: object) -> npt.NDArray[np.float32]:
+        """[B, T] of images uint8 [B, S, S, 3]; ``labels`` is from `prepare`."""
+        with torch.inference_mode():
+            logits: Tensor = cast(Any, self.network)(self.images(pixels), labels)
+            return cast("npt.NDArray[np.float32]", logits.float().cpu().numpy())
+
+    def score(self, pixels: npt.NDArray[np.uint8], labels: object) -> npt.NDArray[np.float32]:
+        """The same as probabilities."""
+        with torch.inference_mode():
+            logits: Tensor = cast(Any, self.network)(self.images(pixels), labels)
+            return cast("npt.NDArray[np.float32]", logits.float().sigmoid().cpu().numpy())
+
+    def look(
+        self, pixels: npt.NDArray[np.uint8], labels: object
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        """Probabilities [B, T] and mean tokens [B, D]."""
+        with torch.inference_mode():
+            tokens = self.network.encoder(self.images(pixels))
+            scores = self.decode(tokens, labels).float().sigmoid().cpu().numpy()
+            return scores, tokens[:, 0].float().cpu().numpy()
+
+    def decode(self, tokens: Tensor, labels: object) -> Tensor:
+        """Logits [B, T] of what the encoder gave, [B, 1 + N, D]."""
+        # Any: each family has a decoder of its own kind
+        network: Any = self.network
+        if hasattr(network, "tag"):
+            return cast(Tensor, network.tag(tokens, labels))
+        return cast(Tensor, network.decoder(labels, tokens))
+
+    def attention(self, pixels: npt.NDArray[np.uint8], labels: object) -> npt.NDArray[np.float32]:
+        """Cross-attention [B, T, rows, columns], mean over layers and heads.
+
+        Raises:
+            ModelError: the decoder gives no attention maps (Tag2Text), or its queries depend on the
+                image (RAM++)
+        """
+        decoder: Any = self.network.decoder
+        if not isinstance(labels, LabelState) or not hasattr(decoder, "attention_maps"):
+            raise ModelError(f"{self.card.name} gives no attention maps; nano and RAM do")
+        with torch.inference_mode():
+            tokens = self.network.encoder(self.images(pixels))
+            maps = decoder.attention_maps(labels, tokens).float().mean(dim=(0, 2))
+        side = math.isqrt(maps.shape[-1] - 1)
+        grid: npt.NDArray[np.float32] = maps[..., 1:].unflatten(-1, (side, side)).cpu().numpy()
+        return grid
+
+    @property
+    def token_width(self) -> int:
+        """D."""
+        return self.network.encoder.token_width
 
     @cached_property
     def caption_writer(self) -> CaptionWriter:
@@ -153,7 +203,7 @@ def _read_plain(
         version=loaded.card.version,
         network=loaded.network,
         normalization=Normalization(mean=sizes.encoder.mean, std=sizes.encoder.std),
-        embed=TagEmbedder(encoder, sizes.text_width, describe=lambda name: [name]),
+        embed=embedder("plain", encoder, sizes.text_width),
         wordpiece=loaded.vocabulary,
     )
     return opened, Vocabulary(loaded.labels, loaded.label_embeddings)
@@ -169,60 +219,19 @@ def _read_released(
     folder = path / TEXT_ENCODER
     if text_encoder is None and folder.is_dir():
         text_encoder = SavedClip(folder, device)
-    embed: Embed
     known: Rows
     if rows is None:
-        known, embed = torch.arange(len(loaded.labels)), closed_vocabulary
-    elif isinstance(network, RamPlus):
-        known = network.prepare(rows)
-        embed = TagEmbedder(
-            text_encoder, sizes.text_width, _first_description, True, _NO_TEXT_ENCODER
-        )
+        known = torch.arange(len(loaded.labels))
     else:
-        known = rows
-        embed = TagEmbedder(text_encoder, sizes.text_width, fill, False, _NO_TEXT_ENCODER)
+        known = network.prepare(rows) if isinstance(network, RamPlus) else rows
     opened = OpenModel(
         path=path,
         card=loaded.card,
         version=loaded.card.version,
         network=network,
         normalization=Normalization(mean=sizes.encoder.mean, std=sizes.encoder.std),
-        embed=embed,
+        embed=embedder(config.family, text_encoder, sizes.text_width),
         exact_pixels=True,
         wordpiece=loaded.vocabulary,
     )
     return opened, Vocabulary(loaded.labels, known)
-
-
-def _first_description(name: str) -> list[str]:
-    """What stands first among the 51 descriptions of each of RAM++'s own tags."""
-    return [f"a photo of a {name}."]
-
-
-class SavedClip:
-    """A CLIP text encoder of a model directory, read when it is first needed; texts are kept.
-
-    Args:
-        folder: see `ClipTextEncoder.load`
-        device: where it runs
-    """
-
-    def __init__(self, folder: Path, device: str) -> None:
-        self._folder = folder
-        self._device = device
-
-    @cached_property
-    def _encoder(self) -> TextEncoder:
-        from anytag.inference.clip_text import ClipTextEncoder
-        from anytag.inference.text_cache import CachedTextEncoder
-
-        return CachedTextEncoder(ClipTextEncoder.load(self._folder, self._device))
-
-    @property
-    def dim(self) -> int:
-        """Width E of the vectors."""
-        return self._encoder.dim
-
-    def encode(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
-        """Unit vectors [len(texts), E]."""
-        return self._encoder.encode(texts)

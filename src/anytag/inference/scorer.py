@@ -1,31 +1,29 @@
 """Photos to the scores of any list of tags: the half of `Tagger` that knows the network.
 
 The label side (text embeddings, queries, first-layer projection) is computed once per tag list;
-each image then costs one encoder and one decoder pass.
+each image then costs one encoder and one decoder pass. Torch or an exported graph does that, see
+`anytag.inference.backends`; nothing here imports torch.
 
 Shapes: B images, S side in pixels, T tags, K descriptions of a tag, E text width.
 """
 
 from __future__ import annotations
 
-import math
 from copy import copy
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from PIL import Image
 
 from anytag.data.images import ImageLimits, LoadedImage, load_image
-from anytag.errors import LabelError, ModelError
+from anytag.errors import LabelError
 from anytag.fetch import fetch
-from anytag.inference.open_model import OpenModel, open_model
-from anytag.inference.vocabulary import TagEmbedder, Tags, TextEncoder, Vocabulary
+from anytag.inference.backends import Backend, open_backend
+from anytag.inference.vocabulary import Rows, TagEmbedder, Tags, TextEncoder, Vocabulary
 from anytag.labels.labelset import LabelSet
-from anytag.models.decoder import LabelState
 
 #: a path or URL, the bytes of an image file, a PIL image, or uint8 [H, W, 3]
 ImageSource = str | Path | bytes | Image.Image | npt.NDArray[np.uint8]
@@ -44,20 +42,17 @@ class Scorer:
         vocabulary: the tags
     """
 
-    def __init__(self, model: OpenModel, vocabulary: Vocabulary) -> None:
+    def __init__(self, model: Backend, vocabulary: Vocabulary) -> None:
         #: the model directory
         self.path = model.path
-        #: contents of its config.json
+        #: contents of its config.json (export.json of an exported model)
         self.card = model.card
         self.labels = vocabulary.labels
         self.device = model.device
         self.dtype = model.dtype
         self._model = model
         self._vocabulary = vocabulary
-        with torch.inference_mode():
-            rows = vocabulary.on(model.device, model.dtype)
-            # Any: each family's network prepares rows of its own kind
-            self._label_state: Any = cast(Any, model.network).prepare(rows)
+        self._label_state = model.prepare(vocabulary)
 
     @classmethod
     def from_pretrained(
@@ -68,6 +63,7 @@ class Scorer:
         dtype: str = "auto",
         normalization: str | None = None,
         text_encoder: TextEncoder | None = None,
+        backend: str = "auto",
     ) -> Self:
         """Load a model.
 
@@ -75,19 +71,26 @@ class Scorer:
             model: "nano" (part of the package), a model directory (of ``anytag convert`` too), or
                 a hub id; also a released checkpoint with its lists beside it, ``file.pth`` or
                 ``hf:org/name/file.pth``, which is converted once, into the user's cache folder
-            device: "auto", or anything torch knows: "cpu", "cuda", "cuda:1", "mps"
-            dtype: "auto" (bfloat16 on CUDA, else float32), "float32", "bfloat16" or "float16"
+            device: "auto", or anything torch knows: "cpu", "cuda", "cuda:1", "mps"; for exported
+                models "auto", "cpu", "cuda" (onnx) or "gpu" (openvino)
+            dtype: "auto" (bfloat16 on CUDA, else float32), "float32", "bfloat16" or "float16";
+                exported models have the one they were exported with, but OpenVINO can compute
+                in "bfloat16" and "float16" too
             normalization: "imagenet" or "clip" statistics of the pixels; None = the model's own.
                 RAM, RAM++ and Tag2Text were published with ImageNet's and trained with CLIP's
             text_encoder: embeds own tags; None = the one in the model directory
+            backend: "torch"; "onnx" or "openvino" for what ``anytag export`` wrote; "auto" is torch
+                where the directory has weights for it and it is installed
 
         Raises:
-            ModelError: no such model, or it cannot be read
-            UsageError: unknown device, dtype or normalisation
+            ModelError: no such model, it cannot be read, or not run by this backend
+            UsageError: unknown backend, device, dtype or normalisation
+            MissingExtraError: the backend's package is not installed
         """
         return cls(
-            *open_model(
+            *open_backend(
                 model,
+                backend=backend,
                 device=device,
                 dtype=dtype,
                 normalization=normalization,
@@ -107,6 +110,21 @@ class Scorer:
         if isinstance(embed, TagEmbedder):
             return "any" if embed.text_encoder is not None else "no text encoder"
         return "none"
+
+    @property
+    def model(self) -> Backend:
+        """All but the tags."""
+        return self._model
+
+    @property
+    def rows(self) -> Rows:
+        """What the model keeps of each tag, in the order of ``labels``."""
+        return self._vocabulary.rows
+
+    @property
+    def label_state(self) -> object:
+        """What the network prepared of the tags."""
+        return self._label_state
 
     @property
     def image_size(self) -> int:
@@ -174,15 +192,15 @@ class Scorer:
         Returns:
             float32 [B, num_tags] in [0, 1]
         """
-        chunk = CPU_CHUNK if self.device.type == "cpu" else len(pixels)
-        parts = [torch.empty(0, len(self.labels))]
-        with torch.inference_mode():
-            for start in range(0, len(pixels), chunk):
-                images = self._model.images(pixels[start : start + chunk])
-                logits = self._model.network(images, self._label_state)
-                parts.append(logits.float().sigmoid().cpu())
-        scores: npt.NDArray[np.float32] = torch.cat(parts).numpy()
-        return scores
+        parts = [np.empty((0, len(self.labels)), np.float32)]
+        parts += [self._model.score(part, self._label_state) for part in self._chunks(pixels)]
+        return np.concatenate(parts)
+
+    def logits(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        """Logits float32 [B, num_tags], of which `score` gives the sigmoid."""
+        parts = [np.empty((0, len(self.labels)), np.float32)]
+        parts += [self._model.logits(part, self._label_state) for part in self._chunks(pixels)]
+        return np.concatenate(parts)
 
     def look(
         self, pixels: npt.NDArray[np.uint8]
@@ -195,18 +213,13 @@ class Scorer:
         Returns:
             float32 [B, num_tags] in [0, 1], and float32 [B, token width]
         """
-        # Any: each family has a decoder of its own kind
-        network: Any = self._model.network
-        decode = network.tag if hasattr(network, "tag") else lambda x, y: network.decoder(y, x)
-        chunk = CPU_CHUNK if self.device.type == "cpu" else max(1, len(pixels))
-        scores = [torch.empty(0, len(self.labels))]
-        means = [torch.empty(0, network.encoder.token_width)]
-        with torch.inference_mode():
-            for start in range(0, len(pixels), chunk):
-                tokens = network.encoder(self._model.images(pixels[start : start + chunk]))
-                scores.append(decode(tokens, self._label_state).float().sigmoid().cpu())
-                means.append(tokens[:, 0].float().cpu())
-        return torch.cat(scores).numpy(), torch.cat(means).numpy()
+        scores = [np.empty((0, len(self.labels)), np.float32)]
+        means = [np.empty((0, self._model.token_width), np.float32)]
+        for part in self._chunks(pixels):
+            found, mean = self._model.look(part, self._label_state)
+            scores.append(found)
+            means.append(mean)
+        return np.concatenate(scores), np.concatenate(means)
 
     def attention(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         """Where the network looks for every tag: cross-attention, mean over layers and heads.
@@ -219,15 +232,11 @@ class Scorer:
             token's
 
         Raises:
-            ModelError: the decoder gives no attention maps (Tag2Text), or its queries depend on the
-                image (RAM++)
+            ModelError: the decoder gives no attention maps (Tag2Text), its queries depend on the
+                image (RAM++), or the model is an exported one
         """
-        decoder: Any = self._model.network.decoder
-        if not isinstance(self._label_state, LabelState) or not hasattr(decoder, "attention_maps"):
-            raise ModelError(f"{self.card.name} gives no attention maps; nano and RAM do")
-        with torch.inference_mode():
-            tokens = self._model.network.encoder(self._model.images(pixels))
-            maps = decoder.attention_maps(self._label_state, tokens).float().mean(dim=(0, 2))
-        side = math.isqrt(maps.shape[-1] - 1)
-        grid: npt.NDArray[np.float32] = maps[..., 1:].unflatten(-1, (side, side)).cpu().numpy()
-        return grid
+        return self._model.attention(pixels, self._label_state)
+
+    def _chunks(self, pixels: npt.NDArray[np.uint8]) -> list[npt.NDArray[np.uint8]]:
+        step = CPU_CHUNK if self.device.type == "cpu" else max(1, len(pixels))
+        return [pixels[start : start + step] for start in range(0, len(pixels), step)]

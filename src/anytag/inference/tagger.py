@@ -5,16 +5,22 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, cast, overload
+
+import numpy as np
+import numpy.typing as npt
 
 from anytag.data.images import ImageLimits
-from anytag.inference.image_captions import CaptionOptions, ImageCaptioner, caption_stream
 from anytag.inference.results import TagResult
 from anytag.inference.scorer import CPU_CHUNK as CPU_CHUNK
 from anytag.inference.scorer import ImageSource as ImageSource
 from anytag.inference.scorer import Scorer
 from anytag.inference.selection import TagSelector
 from anytag.inference.stream import Scored, stream
+
+if TYPE_CHECKING:
+    from anytag.inference.image_captions import ImageCaptioner
+    from anytag.inference.open_model import OpenModel
 
 ImageList = list[ImageSource] | tuple[ImageSource, ...]
 #: for all tags, "auto" for each tag's own, or None (which see)
@@ -161,6 +167,8 @@ class Tagger(Scorer):
         Yields:
             results with ``caption`` and the tags found, or with ``error``
         """
+        from anytag.inference.image_captions import caption_stream
+
         return caption_stream(
             sources,
             self.captioner(tags, mix=mix, threshold=threshold, **options),
@@ -179,8 +187,12 @@ class Tagger(Scorer):
         **options: Any,
     ) -> ImageCaptioner:
         """What writes the captions; arguments as in `caption`."""
+        model = cast("OpenModel", self._model)
+        _ = model.caption_writer  # raises where there is none, before torch is needed
+        from anytag.inference.image_captions import CaptionOptions, ImageCaptioner
+
         return ImageCaptioner(
-            self._model,
+            model,
             self.labels,
             self._label_state,
             TagSelector(self.labels, threshold=threshold),
@@ -188,6 +200,34 @@ class Tagger(Scorer):
             mix=mix,
             options=CaptionOptions.of(options),
         )
+
+    def explain(
+        self, image: ImageSource, tag: str, *, method: str = "occlusion"
+    ) -> npt.NDArray[np.float32]:
+        """Where the network sees a tag in an image; not for exported models.
+
+        For several tags, boxes and scores: `anytag.inference.explain.Explainer`.
+
+        Args:
+            image: as in ``__call__``
+            tag: any name; Tag2Text: one of its own
+            method: "occlusion", "gradient", "relevance" or "attention", see
+                `anytag.models.evidence`
+
+        Returns:
+            heatmap [H, W] of the image's size in [0, 1]: 1 at the strongest place, and 0 all over
+            where nothing in the image speaks for the tag
+
+        Raises:
+            ImageError: the image cannot be read
+            FetchError: its URL was refused or failed
+            UsageError: no such method
+            ModelError: the model is an exported one, or has no text encoder for this tag
+            LabelError: the name is empty, or the model is Tag2Text and has no such tag
+        """
+        from anytag.inference.explain import Explainer
+
+        return Explainer(self, [tag], method)(image)[0].heatmap
 
     def classify(
         self,

@@ -6,6 +6,9 @@ The families differ in that alone, a tag's *row*:
     RAM++       embeddings of its descriptions       `Descriptions`, each tag with any number
     Tag2Text    its number in the network            Tensor [T] int64; there are no other tags
 
+Exported models run without torch and have the same rows as arrays (`ArrayRows`): float32 [T, E],
+`DescriptionArrays`, int64 [T]. For them nothing here imports torch.
+
 Shapes: T tags, K descriptions of a tag, E text width.
 """
 
@@ -13,22 +16,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar, cast, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor
 
 from anytag.errors import LabelError, ModelError
 from anytag.labels.labelset import Label, LabelSet, fold_name
-from anytag.models.reweight import Descriptions
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from anytag.models.reweight import Descriptions
 
 #: texts that describe a tag (none at all: its name alone), or their embeddings [E] or [K, E]
 Meaning = Sequence[str] | npt.NDArray[np.floating]
 #: names, or names with their meaning
 Tags = Sequence[str] | Mapping[str, Meaning]
-Rows = Tensor | Descriptions
+Rows: TypeAlias = "Tensor | Descriptions"
+ArrayRows: TypeAlias = "npt.NDArray[Any] | DescriptionArrays"
 
 #: new tags that are embedded together: bounds the memory of a long list
 CHUNK = 64
@@ -45,20 +52,79 @@ class TextEncoder(Protocol):
         """Unit vectors [len(texts), E]."""
 
 
+Self = TypeVar("Self")
+
+
+@runtime_checkable
+class Grouped(Protocol):
+    """Rows that are more than one array: `Descriptions` and `DescriptionArrays`."""
+
+    def take(self: Self, tags: list[int]) -> Self:
+        """Those of some tags, in this order."""
+
+    def join(self: Self, other: Self) -> Self:
+        """Those of this and then of the other."""
+
+
+@dataclass(frozen=True, slots=True)
+class DescriptionArrays:
+    """Description embeddings of T tags for exported models, padded to the same number K."""
+
+    #: float32 [T, K, E]; what is behind a tag's own number is not looked at
+    values: npt.NDArray[np.float32]
+    #: int64 [T]: descriptions of each tag
+    counts: npt.NDArray[np.int64]
+
+    @classmethod
+    def of(cls, found: Sequence[npt.NDArray[np.float32]]) -> DescriptionArrays:
+        """From [K, E] of each tag."""
+        counts = np.array([len(one) for one in found], np.int64)
+        values = np.zeros((len(found), counts.max(), found[0].shape[1]), np.float32)
+        for row, one in zip(values, found, strict=True):
+            row[: len(one)] = one
+        return cls(values, counts)
+
+    def take(self, tags: list[int]) -> DescriptionArrays:
+        """Those of some tags, in this order."""
+        return DescriptionArrays(self.values[tags], self.counts[tags])
+
+    def join(self, other: DescriptionArrays) -> DescriptionArrays:
+        """Those of this and then of the other."""
+        most = max(self.values.shape[1], other.values.shape[1])
+        parts = [
+            np.pad(one.values, ((0, 0), (0, most - one.values.shape[1]), (0, 0)))
+            for one in (self, other)
+        ]
+        return DescriptionArrays(np.concatenate(parts), np.concatenate([self.counts, other.counts]))
+
+
 #: new tags with their meaning -> their rows
 Embed = Callable[[Mapping[str, Meaning]], Rows]
 
 
 @dataclass(frozen=True, slots=True)
 class Vocabulary:
-    """Labels and their rows, in the same order."""
+    """Labels and their rows, in the same order.
+
+    An exported model's are `ArrayRows`: its own code alone looks into them (`Vocabulary.arrays`).
+    """
 
     labels: LabelSet
     rows: Rows
 
+    @classmethod
+    def of_arrays(cls, labels: LabelSet, rows: ArrayRows) -> Vocabulary:
+        """Those of an exported model."""
+        return cls(labels, cast(Rows, rows))
+
+    @property
+    def arrays(self) -> ArrayRows:
+        """The rows of an exported model."""
+        return cast(ArrayRows, self.rows)
+
     def on(self, device: torch.device, dtype: torch.dtype) -> Rows:
-        """The rows as the network's ``prepare`` takes them."""
-        if isinstance(self.rows, Descriptions) or self.rows.is_floating_point():
+        """The rows of torch as the network's ``prepare`` takes them."""
+        if isinstance(self.rows, Grouped) or self.rows.is_floating_point():
             return self.rows.to(device, dtype)
         return self.rows.to(device)
 
@@ -106,6 +172,10 @@ class Vocabulary:
         assert rows is not None
         return Vocabulary(LabelSet(labels, repeated_names=True), rows)
 
+    def take(self, ids: list[int]) -> Rows:
+        """Rows of some tags by their places, in this order; a place may come more than once."""
+        return _take(self.rows, ids)
+
     def _gather(self, known: list[int], new: Rows | None, order: list[int]) -> Rows | None:
         """Rows of this vocabulary and new ones, joined and then put into order."""
         if not known:
@@ -125,15 +195,18 @@ def _label(position: int, name: str, known: Label | None, open_threshold: float)
 
 
 def _take(rows: Rows, ids: list[int]) -> Rows:
-    return rows.take(ids) if isinstance(rows, Descriptions) else rows[ids]
+    return rows.take(ids) if isinstance(rows, Grouped) else rows[ids]
 
 
 def _join(first: Rows, second: Rows) -> Rows:
-    if isinstance(first, Descriptions):
-        assert isinstance(second, Descriptions)
-        return first.join(second)
-    assert isinstance(second, Tensor)
-    return torch.cat([first, second.to(first.dtype)])
+    one, other = cast(Any, first), cast(Any, second)  # of the same kind: one model made both
+    if isinstance(one, Grouped):
+        return cast(Rows, one.join(other))
+    if isinstance(one, np.ndarray):
+        return cast(Rows, np.concatenate([one, other]))
+    import torch
+
+    return torch.cat([one, other.to(one.dtype)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +219,7 @@ class TagEmbedder:
         describe: the texts that stand for a bare name
         separate: RAM++: keep each text's embedding; else they are averaged
         missing: what to say of a tag that needs a text encoder where there is none
+        arrays: give arrays and not tensors, for models that run without torch
     """
 
     text_encoder: TextEncoder | None
@@ -153,6 +227,7 @@ class TagEmbedder:
     describe: Callable[[str], Sequence[str]]
     separate: bool = False
     missing: str = "and it has no text encoder"
+    arrays: bool = False
 
     def __call__(self, tags: Mapping[str, Meaning]) -> Rows:
         """Rows of these tags.
@@ -165,6 +240,13 @@ class TagEmbedder:
         names = list(tags)
         for start in range(0, len(names), CHUNK):
             found += self._embed({name: tags[name] for name in names[start : start + CHUNK]})
+        if self.arrays:
+            joined = DescriptionArrays.of(found) if self.separate else np.concatenate(found)
+            return cast(Rows, joined)
+        import torch
+
+        from anytag.models.reweight import Descriptions
+
         rows = torch.from_numpy(np.concatenate(found))
         if not self.separate:
             return rows

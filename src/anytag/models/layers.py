@@ -36,22 +36,30 @@ class CrossAttention(nn.Module):
         """[B, L, D] -> [B, H, L, D/H]."""
         return x.view(*x.shape[:-1], self.num_heads, -1).transpose(1, 2)
 
-    def forward(self, projected_query: Tensor, tokens: Tensor) -> Tensor:
+    def forward(
+        self, projected_query: Tensor, tokens: Tensor, mask: Tensor | None = None
+    ) -> Tensor:
         """Attend.
 
         Args:
             projected_query: [B or 1, T, D], already through `query` (so that the first layer's,
                 which does not depend on the image, is computed once)
             tokens: [B, N, token_width]
+            mask: bool [B, N], true where a token may be looked at; None = at all. With one image
+                it may have any number of rows B, and keys and values are computed once
 
         Returns:
             [B, T, D]
         """
-        q = self.split_heads(projected_query).expand(tokens.shape[0], -1, -1, -1)
+        q = self.split_heads(projected_query)
         k = self.split_heads(self.key(tokens))
         v = self.split_heads(self.value(tokens))
+        if mask is not None:
+            k, v = (x.expand(len(mask), -1, -1, -1) for x in (k, v))
+            mask = mask[:, None, None, :]
+        q = q.expand(k.shape[0], -1, -1, -1)
         dropout = self.dropout if self.training else 0.0
-        mixed = F.scaled_dot_product_attention(q, k, v, dropout_p=dropout)
+        mixed = F.scaled_dot_product_attention(q, k, v, mask, dropout)
         attended: Tensor = self.output(mixed.transpose(1, 2).flatten(2))
         return attended
 
@@ -61,6 +69,12 @@ class CrossAttention(nn.Module):
         k = self.split_heads(self.key(tokens))
         scores: Tensor = q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5
         return scores.softmax(-1)
+
+    def mix(self, weights: Tensor, tokens: Tensor) -> Tensor:
+        """What `forward` gives for these weights [B, H, T, N]: [B, T, D]."""
+        mixed = weights @ self.split_heads(self.value(tokens))
+        attended: Tensor = self.output(mixed.transpose(1, 2).flatten(2))
+        return attended
 
 
 class FeedForward(nn.Module):
@@ -96,20 +110,31 @@ class DecoderLayer(nn.Module):
         self.ffn_norm = nn.LayerNorm(hidden, eps=eps)
         self.drop = nn.Dropout(dropout)
 
-    def forward(self, h: Tensor, tokens: Tensor, projected_query: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        h: Tensor,
+        tokens: Tensor,
+        projected_query: Tensor | None = None,
+        mask: Tensor | None = None,
+    ) -> Tensor:
         """One layer.
 
         Args:
             h: label states [B or 1, T, D]
             tokens: image tokens [B, N, token_width]
             projected_query: ``cross_attention.query(h)`` where it was computed before
+            mask: which tokens there are, see `CrossAttention`
 
         Returns:
             label states [B, T, D]
         """
         if projected_query is None:
             projected_query = self.cross_attention.query(h)
-        h = self.cross_attention_norm(h + self.drop(self.cross_attention(projected_query, tokens)))
+        return self.join(h, self.cross_attention(projected_query, tokens, mask))
+
+    def join(self, h: Tensor, attended: Tensor) -> Tensor:
+        """The rest of the layer, behind its cross-attention: [B, T, D]."""
+        h = self.cross_attention_norm(h + self.drop(attended))
         out: Tensor = self.ffn_norm(h + self.drop(self.ffn(h)))
         return out
 
