@@ -15,6 +15,9 @@ from anytag import Tagger
 from anytag.cli.export_run import report
 from anytag.inference.exported import Parity, read_card
 
+# OpenVINO and ONNX Runtime beside torch in one long process: kept out of the default run
+pytestmark = pytest.mark.slow
+
 OPTIONS = """
     --data --images --int8 --num-photos --output --overwrite --photos --quiet --to
 """
@@ -76,6 +79,7 @@ def test_export_compare_and_tag(cli: Any, tiny_model: Path, tmp_path: Path) -> N
     ("arguments", "code", "message"),
     [
         (["--to", "onnx", "--int8", "-o", "out"], 2, "--int8 is calibrated on photos"),
+        (["--to", "openvino", "--int8", "--photos", "mine", "-o", "out"], 2, "8 bits are for onnx"),
         (["--to", "onnx", "--photos", "none", "-o", "out"], 2, "--photos none: is no folder"),
         (["--to", "onnx", "--images", ".", "-o", "out"], 2, "--images is the folder of the photos"),
         (["--to", "tensorrt", "-o", "out"], 2, "tensorrt"),

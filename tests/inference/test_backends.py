@@ -21,6 +21,9 @@ from anytag.inference.graphs import OnnxGraph, OpenVinoGraph, num_threads
 from anytag.inference.vocabulary import DescriptionArrays
 from anytag.models.reweight import Descriptions, Reweighting
 
+# OpenVINO and ONNX Runtime beside torch in one long process: kept out of the default run
+pytestmark = pytest.mark.slow
+
 TORCH, ONNX, OPENVINO = "model.safetensors", "model.onnx", "model.xml"
 
 

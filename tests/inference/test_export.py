@@ -32,6 +32,9 @@ from anytag.inference.export_int8 import encoder_nodes
 from anytag.inference.export_parity import made_pictures
 from anytag.inference.open_model import OpenModel
 
+# OpenVINO and ONNX Runtime beside torch in one long process: kept out of the default run
+pytestmark = pytest.mark.slow
+
 BACKENDS = ("onnx", "openvino")
 TEXT = 33
 Pixels = npt.NDArray[np.uint8]
@@ -189,12 +192,9 @@ def test_a_graph_that_differs_is_an_error(
     assert [path for path in tmp_path.iterdir() if "exported" in path.name] == []
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
-def test_8_bits_in_the_encoder_alone(
-    backend: str, write: Write, original: Tagger, pixels: Pixels
-) -> None:
+def test_8_bits_in_the_encoder_alone(write: Write, original: Tagger) -> None:
     photos = made_pictures(9, 64)
-    folder = write(backend, int8=True, photos=photos)
+    folder = write(int8=True, photos=photos)
     tagger = Tagger.from_pretrained(folder)
     assert (tagger.model_name, tagger.dtype) == ("tiny-1+int8", "int8")
     card = json.loads((folder / "export.json").read_text())
@@ -203,14 +203,13 @@ def test_8_bits_in_the_encoder_alone(
     assert card["parity"]["max_logit_difference"] > 1e-5
     error = np.abs(tagger.score(photos) - original.score(photos))
     assert 0 < error.mean() < 0.1
-    if backend == "onnx":
-        graph = onnx.load(folder / "model.onnx")
-        inner = {node.name for node in encoder_nodes(graph)}
-        eight = [node for node in graph.graph.node if node.op_type == "QuantizeLinear"]
-        assert len(eight) > 50
-        assert {node.name for node in eight} <= inner
-        float_size = sum(w.nbytes for w in original.model.network.encoder.parameters())
-        assert (folder / "model.onnx").stat().st_size < 0.5 * float_size
+    graph = onnx.load(folder / "model.onnx")
+    inner = {node.name for node in encoder_nodes(graph)}
+    eight = [node for node in graph.graph.node if node.op_type == "QuantizeLinear"]
+    assert len(eight) > 50
+    assert {node.name for node in eight} <= inner
+    float_size = sum(w.nbytes for w in original.model.network.encoder.parameters())
+    assert (folder / "model.onnx").stat().st_size < 0.5 * float_size
 
 
 def test_another_tag_list_and_thresholds_are_exported(
@@ -306,6 +305,7 @@ except Exception as error:
     print(type(error).__name__, error)
 sys.argv = ["anytag", "tag", sys.argv[2], "--model", sys.argv[1], "--format", "json"]
 from anytag.cli.main import main
+
 main()
 """
 
@@ -428,6 +428,8 @@ def test_what_cannot_be_exported(
         write("tensorrt")
     with pytest.raises(UsageError, match="8 bits are calibrated on photos"):
         write(int8=True)
+    with pytest.raises(UsageError, match="8 bits are for onnx"):
+        write("openvino", int8=True, photos=made_pictures(2, 64))
     half = Tagger.from_pretrained(tiny_model, device="cpu", dtype="bfloat16")
     with pytest.raises(UsageError, match="on the CPU in float32"):
         write(tagger=half)

@@ -26,7 +26,8 @@ ModelArgument = Annotated[
 To = Annotated[Target, typer.Option("--to", help="ONNX Runtime (TensorRT reads it too), OpenVINO.")]
 Output = Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Where to.")]
 Int8 = Annotated[
-    bool, typer.Option("--int8", help="Image encoder in 8 bits, calibrated on --photos.")
+    bool,
+    typer.Option("--int8", help="Image encoder in 8 bits, calibrated on --photos; onnx alone."),
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an earlier export in DIR.")]
 Photos = Annotated[
@@ -80,7 +81,7 @@ def export(
 
         anytag export nano --to onnx -o nano-onnx
         anytag tag photos -r --model nano-onnx
-        anytag export ram-plus --to openvino --int8 --photos ~/Pictures -o ram-plus-int8
+        anytag export ram-plus --to openvino --photos ~/Pictures -o ram-plus-openvino
         anytag export nano --to onnx --int8 --photos photos --data labels.csv -o nano-int8
     """
     from anytag.errors import UsageError

@@ -1,7 +1,7 @@
 """Exporting a tagger: a directory that ONNX Runtime or OpenVINO runs, compared with the original.
 
 What is in it stands in `anytag.inference.exported`. OpenVINO's graphs are made from the ONNX ones,
-those in 8 bits too, so there is one way out of torch.
+so there is one way out of torch.
 """
 
 from __future__ import annotations
@@ -63,6 +63,11 @@ class ExportOptions:
     def __post_init__(self) -> None:
         if self.backend not in SUFFIXES:
             raise UsageError(f"unknown backend {self.backend!r}: expected {' or '.join(SUFFIXES)}")
+        if self.int8 and self.backend != "onnx":
+            raise UsageError(
+                "8 bits are for onnx: OpenVINO computes the same quantised graph wrongly (its tags "
+                "are not those of ONNX Runtime); for speed there try dtype bfloat16"
+            )
 
     def check_output(self, output: Path) -> None:
         """Refuse a directory with anything in it but an export that may be replaced.
