@@ -32,6 +32,8 @@ def shard_fully(objective: nn.Module, device: torch.device, num_processes: int) 
     from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.fsdp import fully_shard, register_fsdp_forward_method
 
+    for parameter in objective.parameters():  # it refuses convolutions with channels last
+        parameter.data = parameter.data.contiguous()
     mesh = init_device_mesh(device.type, (num_processes,))
     for module in objective.modules():
         if isinstance(module, SwinBlock | InvertedResidual):
