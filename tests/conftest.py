@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 import torch
 from safetensors.numpy import save_file
 from safetensors.torch import load_file
+from safetensors.torch import save_file as save_tensors
 from torch import nn
 
 from anytag.checkpoints.directory import ModelCard, save_directory
@@ -153,3 +155,27 @@ def released_models(
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Path of a tiny model directory; tests copy it before they change it."""
     return write_model(tmp_path_factory.mktemp("models") / "tiny")
+
+
+@pytest.fixture(scope="session")
+def seeing_model(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`tiny_model` with scores that differ from photo to photo.
+
+    Of tiny_model's they differ by 1e-7: biases outweigh the picture in a backbone of torch's own
+    random numbers. Where the order of scores matters, rounding would decide it.
+    """
+    folder = tmp_path_factory.mktemp("models") / "seeing"
+    shutil.copytree(tiny_model, folder)
+    torch.manual_seed(1)
+    weights = load_file(folder / "model.safetensors")
+    for name, weight in weights.items():
+        if name.startswith("encoder.backbone."):
+            if weight.ndim == 1:
+                nn.init.zeros_(weight)
+            else:
+                nn.init.kaiming_normal_(weight, nonlinearity="relu")
+        elif name == "encoder.projection.weight":
+            nn.init.normal_(weight, std=0.02)
+    weights["decoder.logit.bias"] -= 1.3  # scores on both sides of the thresholds
+    save_tensors(weights, folder / "model.safetensors")
+    return folder
