@@ -22,14 +22,12 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
-import platform
 import statistics
 import time
-from datetime import date
 from pathlib import Path
 from typing import Any
 
-import torch
+from quality import machine, today
 
 from anytag.training.config import (
     AugmentConfig,
@@ -174,9 +172,8 @@ def main() -> None:
         }
         result = {
             "kind": "joint_training",
-            "date": date.today().isoformat(),
-            "machine": platform.machine(),
-            "torch": torch.__version__,
+            "date": today(),
+            "machine": machine(),
             "settings": settings,
             "cases": rows,
         }

@@ -26,7 +26,6 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Sequence
-from datetime import date
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -34,7 +33,7 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
-from quality import machine
+from quality import machine, today
 from speed import list_photos, make_photos
 from torch.utils.data import DataLoader, Dataset
 
@@ -202,7 +201,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     result: dict[str, Any] = {
         "kind": "loader",
-        "date": date.today().isoformat(),
+        "date": today(),
         "machine": machine(),
         "load": os.getloadavg()[0],
         "settings": {"batch_size": options.batch_size, "size": options.size},

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from report_parts import SECTIONS, table
+from report_parts import FAMILIES, SECTIONS, table
 
 HERE = Path(__file__).resolve().parent
 START, END = "<!-- results:start -->", "<!-- results:end -->"
@@ -25,9 +25,6 @@ MODES = {
     "model": "model only (`Tagger.score`)",
     "baseline": "plain loop",
 }
-
-
-FAMILIES = {"ram": "RAM", "ram_plus": "RAM++", "tag2text": "Tag2Text"}
 
 
 def read_figures(

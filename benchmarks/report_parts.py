@@ -10,7 +10,7 @@ from typing import Any
 
 Figures = dict[str, Any]
 
-FAMILIES = {"ram": "RAM", "ram_plus": "RAM++"}
+FAMILIES = {"ram": "RAM", "ram_plus": "RAM++", "tag2text": "Tag2Text"}
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

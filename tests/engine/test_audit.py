@@ -7,10 +7,7 @@ import csv
 import io
 import json
 import re
-import shutil
-import subprocess
 from collections.abc import Callable
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +17,7 @@ from hypothesis import given as cases
 from hypothesis import settings
 from hypothesis import strategies as st
 from PIL import Image
+from tests.pages import BROWSER, Elements, data_of, run_in_browser
 
 from anytag.data.records import Record
 from anytag.data.sources import open_source
@@ -33,8 +31,6 @@ from anytag.engine.records import Names
 from anytag.errors import UsageError
 from anytag.inference.tagger import Tagger
 from anytag.labels.labelset import Label, LabelSet
-
-BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
 
 
 def made_labels(
@@ -415,26 +411,6 @@ def test_what_cannot_be_audited(
         AuditOptions(limit=0)
 
 
-def data_of(page: str) -> dict[str, Any]:
-    found = re.search(r'<script id="data" type="application/json">(.*?)</script>', page, re.DOTALL)
-    assert found is not None
-    data = json.loads(found[1])
-    assert isinstance(data, dict)
-    return data
-
-
-class Elements(HTMLParser):
-    """Tags with their attributes."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.found: list[tuple[str, dict[str, str | None]]] = []
-        self.feed(page)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.found.append((tag, dict(attrs)))
-
-
 def jpeg() -> bytes:
     file = io.BytesIO()
     Image.new("RGB", (20, 10), "red").save(file, "JPEG")
@@ -504,17 +480,7 @@ dump.id = "result"; dump.textContent = btoa(unescape(encodeURIComponent(JSON.str
 @pytest.mark.slow
 @pytest.mark.skipif(BROWSER is None, reason="Chromium is not installed")
 def test_the_page_in_a_browser(tmp_path: Path) -> None:
-    page = made_page().replace("</html>", f"<script>{SCRIPT}</script></html>")
-    (tmp_path / "page.html").write_text(page, encoding="utf-8")
-    done = subprocess.run(
-        [str(BROWSER), "--headless", "--no-sandbox", "--disable-gpu", "--dump-dom",
-         "--window-size=400,800", f"--user-data-dir={tmp_path / 'profile'}",
-         (tmp_path / "page.html").as_uri()],
-        capture_output=True, text=True, timeout=120, check=True,
-    )  # fmt: skip
-    found = re.search(r'<pre id="result">([^<]*)</pre>', done.stdout)
-    assert found is not None, done.stdout[-2000:] + done.stderr[-2000:]
-    out = json.loads(base64.b64decode(found[1]))
+    out = run_in_browser(made_page(), SCRIPT, tmp_path, "--window-size=400,800")
     assert out["first"].encode() == to_csv([cells(one) for one in SUSPECTS])
     assert (out["images"], out["overflow"]) == (2, False)
     assert out["box"] == ["25%", "0%", "25%", "100%"]

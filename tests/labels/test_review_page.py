@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import base64
-import json
 import re
-import shutil
-import subprocess
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from tests.pages import BROWSER, Elements, data_of, run_in_browser
 
 from anytag.labels.review import apply_table
 from anytag.labels.review_page import review_page
@@ -22,27 +18,6 @@ ROWS = [
     Row(name='a "b", </script><b>', id=1, suggest="car", suggest_reason="embedding: cosine 0.9"),
     Row(name="stuff", keep=False, reason="blocklist: given by the user", proposed="drop"),
 ]
-BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
-
-
-class Elements(HTMLParser):
-    """Tags with their attributes."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.found: list[tuple[str, dict[str, str | None]]] = []
-        self.feed(page)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.found.append((tag, dict(attrs)))
-
-
-def data_of(page: str) -> dict[str, list[list[str]]]:
-    found = re.search(r'<script id="data" type="application/json">(.*?)</script>', page, re.DOTALL)
-    assert found is not None
-    data = json.loads(found[1])
-    assert isinstance(data, dict)
-    return data
 
 
 def test_the_page_holds_the_table() -> None:
@@ -107,16 +82,7 @@ dump.id = "result"; dump.textContent = btoa(unescape(encodeURIComponent(JSON.str
 @pytest.mark.slow
 @pytest.mark.skipif(BROWSER is None, reason="Chromium is not installed")
 def test_the_page_in_a_browser(tmp_path: Path) -> None:
-    page = review_page(ROWS, title="x").replace("</html>", f"<script>{SCRIPT}</script></html>")
-    (tmp_path / "page.html").write_text(page, encoding="utf-8")
-    done = subprocess.run(
-        [str(BROWSER), "--headless", "--no-sandbox", "--disable-gpu", "--dump-dom",
-         f"--user-data-dir={tmp_path / 'profile'}", (tmp_path / "page.html").as_uri()],
-        capture_output=True, text=True, timeout=120, check=True,
-    )  # fmt: skip
-    found = re.search(r'<pre id="result">([^<]*)</pre>', done.stdout)
-    assert found is not None, done.stdout[-2000:] + done.stderr[-2000:]
-    out = json.loads(base64.b64decode(found[1]))
+    out = run_in_browser(review_page(ROWS, title="x"), SCRIPT, tmp_path)
     odd = ROWS[2].name
     assert out["first"] == to_csv(ROWS)
     assert out["all"] == ["car", "auto", odd, "stuff"]

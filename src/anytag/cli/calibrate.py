@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from anytag.cli import options as opt
+from anytag.cli.interrupts import interrupts_told
 
 _DATA = "Photos with labels"
 
@@ -90,9 +91,6 @@ def calibrate(
     given = dict(locals())
     from anytag.cli.calibrate_run import CalibrateOptions, run
 
-    try:
+    with interrupts_told():
         code = run(CalibrateOptions(**given))
-    except KeyboardInterrupt:
-        typer.echo("anytag: interrupted", err=True)
-        raise typer.Exit(130) from None
     raise typer.Exit(code)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from importlib.util import find_spec
@@ -13,11 +12,11 @@ import typer
 
 import anytag
 from anytag.checkpoints.find import EMBEDDED, find_model
-from anytag.cli.progress import progress_bar
+from anytag.cli.scoring import score_with_bar
 from anytag.errors import AnnotationError, MissingExtraError, UsageError
 from anytag.evaluation.annotation_kinds import read_annotations
 from anytag.evaluation.annotations import Annotations
-from anytag.evaluation.asking import ask_tagger, find_all, score_images
+from anytag.evaluation.asking import ask_tagger, find_all
 from anytag.evaluation.benchmarks import match_classes
 from anytag.evaluation.calibrate import Aim, Calibration, calibrate, merge_columns
 from anytag.evaluation.calibration_files import (
@@ -201,20 +200,15 @@ def _score(
     paths = find_all(annotations.images, options.images, places)
     name = Path(options.model).name
     store = ScoreStore(folder, name, asked.settings, annotations.images, asked.num_columns)
-    shown = sys.stderr.isatty() and not options.quiet
-    try:
-        with progress_bar(shown=shown, count=lambda: len(paths)) as advance:
-            system, failed = score_images(
-                asked,
-                annotations.images,
-                paths,
-                store,
-                batch_size=options.batch_size,
-                workers=options.workers,
-                advance=lambda failed: advance(failed=failed),
-            )
-    finally:
-        store.close()
+    system, failed = score_with_bar(
+        asked,
+        annotations.images,
+        paths,
+        store,
+        batch_size=options.batch_size,
+        workers=options.workers,
+        quiet=options.quiet,
+    )
     if failed and not options.quiet:
         image, message = next(iter(failed.items()))
         typer.echo(

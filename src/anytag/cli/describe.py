@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from anytag.cli import options as opt
+from anytag.cli.interrupts import interrupts_told
 
 #: where Ollama listens
 LOCAL_URL = "http://localhost:11434/v1"
@@ -92,9 +93,6 @@ def describe(
     given = dict(locals())  # before any other name exists: exactly the options
     from anytag.cli.describe_run import DescribeOptions, run
 
-    try:
+    with interrupts_told("go on with --resume"):
         code = run(DescribeOptions(**given))
-    except KeyboardInterrupt:
-        typer.echo("anytag: interrupted; go on with --resume", err=True)
-        raise typer.Exit(130) from None
     raise typer.Exit(code)

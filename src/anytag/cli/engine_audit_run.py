@@ -8,6 +8,7 @@ from pathlib import Path
 import typer
 
 from anytag.cli.engine_run import steps_progress
+from anytag.cli.interrupts import interrupts_told
 from anytag.data.sources import open_source
 from anytag.engine.audit_run import Audit, AuditOptions, examples, run_audit, summary
 from anytag.engine.config import GroundConfig
@@ -42,12 +43,10 @@ def run_audit_command(
             raise UsageError(f"{error}, or none") from error
     source = open_source(dataset, kind, images=images)
     tagger = Tagger.from_pretrained(model, device=device)
-    try:
-        with steps_progress(shown=not quiet and sys.stderr.isatty()) as report:
-            audit = run_audit(source, tagger, output, options, report)
-    except KeyboardInterrupt:
-        typer.echo("anytag: interrupted; run the same command again to go on", err=True)
-        raise typer.Exit(130) from None
+    shown = not quiet and sys.stderr.isatty()
+    told = interrupts_told("run the same command again to go on")
+    with told, steps_progress(shown=shown) as report:
+        audit = run_audit(source, tagger, output, options, report)
     typer.echo(output / "audit.csv")
     if not quiet:
         _tell(audit, limit, output)

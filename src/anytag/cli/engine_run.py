@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from anytag.cli.interrupts import interrupts_told
 from anytag.config import from_plain
 from anytag.engine.config import EngineConfig
 from anytag.engine.pipeline import Engine, EngineResult, Report
@@ -71,13 +72,11 @@ def make_config(values: Mapping[str, Any]) -> EngineConfig:
 
 def run_engine(config: EngineConfig, *, redo: bool, quiet: bool) -> EngineResult:
     """Run, with progress and a table of counts on standard error, and write the report."""
-    try:
-        with steps_progress(shown=not quiet and sys.stderr.isatty()) as report:
-            engine = Engine(config, redo=redo, report=report)
-            result = engine.run()
-    except KeyboardInterrupt:
-        typer.echo("anytag: interrupted; run the same command again to go on", err=True)
-        raise typer.Exit(130) from None
+    shown = not quiet and sys.stderr.isatty()
+    told = interrupts_told("run the same command again to go on")
+    with told, steps_progress(shown=shown) as report:
+        engine = Engine(config, redo=redo, report=report)
+        result = engine.run()
     write_report(config, result, Path(config.output) / "report.html")
     if not quiet:
         for problem in engine.problems.examples:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from anytag.cli import options as opt
+from anytag.cli.interrupts import interrupts_told
 
 _SET = "Test set"
 _SYSTEMS = "Systems"
@@ -140,11 +141,8 @@ def evaluate(
     from anytag.cli.eval_options import EvalOptions
 
     options = EvalOptions(**given)
-    try:
+    with interrupts_told():
         from anytag.cli.eval_run import run
 
         code = run(options)
-    except KeyboardInterrupt:
-        typer.echo("anytag: interrupted", err=True)
-        raise typer.Exit(130) from None
     raise typer.Exit(code)

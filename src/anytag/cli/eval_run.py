@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timezone
@@ -14,11 +13,11 @@ import typer
 
 import anytag
 from anytag.cli.eval_options import EvalOptions
-from anytag.cli.progress import progress_bar
+from anytag.cli.scoring import score_with_bar
 from anytag.errors import MissingExtraError, UsageError
 from anytag.evaluation.annotation_kinds import read_annotations
 from anytag.evaluation.annotations import Annotations
-from anytag.evaluation.asking import Asked, ask_tagger, find_all, score_images
+from anytag.evaluation.asking import Asked, ask_tagger, find_all
 from anytag.evaluation.benchmarks import Benchmark
 from anytag.evaluation.compare import Comparison, compare
 from anytag.evaluation.comparison_files import (
@@ -105,7 +104,15 @@ def _score(
             annotations.images,
             asked.num_columns,
         )
-        system, lost = _run_model(options, asked, annotations.images, paths, store)
+        system, lost = score_with_bar(
+            asked,
+            annotations.images,
+            paths,
+            store,
+            batch_size=options.batch_size,
+            workers=options.workers,
+            quiet=options.quiet,
+        )
         measured.append(system)
         failed |= lost
     for image, message in list(failed.items())[:NUM_SHOWN_ERRORS]:
@@ -140,29 +147,6 @@ def _ask(
     texts = None if options.descriptions is None else read_descriptions(options.descriptions)
     tagger = Tagger.from_pretrained(source, device=options.device, dtype=options.dtype)
     return ask_tagger(name, tagger, classes, names_of, texts)
-
-
-def _run_model(
-    options: EvalOptions,
-    asked: Asked,
-    images: Sequence[str],
-    paths: Sequence[Path],
-    store: ScoreStore,
-) -> tuple[SystemScores, dict[str, str]]:
-    shown = sys.stderr.isatty() and not options.quiet
-    try:
-        with progress_bar(shown=shown, count=lambda: len(images)) as advance:
-            return score_images(
-                asked,
-                images,
-                paths,
-                store,
-                batch_size=options.batch_size,
-                workers=options.workers,
-                advance=lambda failed: advance(failed=failed),
-            )
-    finally:
-        store.close()
 
 
 def _remarks(comparison: Comparison, published: Sequence[PublishedFigure]) -> None:

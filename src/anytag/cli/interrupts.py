@@ -1,4 +1,4 @@
-"""Ctrl-C at a moment of our choice, so that no record is torn and none is written twice."""
+"""Ctrl-C: at a moment of our choice, so that no record is torn, and told in one line."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+
+import typer
 
 
 @contextmanager
@@ -30,3 +32,17 @@ def interrupts_wait() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
         if waiting:
             raise KeyboardInterrupt
+
+
+@contextmanager
+def interrupts_told(hint: str = "") -> Iterator[None]:
+    """Ctrl-C inside this block ends the command with one line and exit code 130.
+
+    Args:
+        hint: how to go on
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        typer.echo("anytag: interrupted" + (f"; {hint}" if hint else ""), err=True)
+        raise typer.Exit(130) from None

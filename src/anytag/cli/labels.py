@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from anytag.cli.interrupts import interrupts_told
 from anytag.errors import UsageError
 
 _Captions = Annotated[
@@ -131,11 +132,8 @@ def build(
         column=column,
         processes=processes,
     )
-    try:
+    with interrupts_told():
         raise typer.Exit(run_build(captions, output, options))
-    except KeyboardInterrupt:
-        typer.echo("anytag: interrupted", err=True)
-        raise typer.Exit(130) from None
 
 
 def merge(

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from anytag.cli.interrupts import interrupts_told
 from anytag.errors import UsageError
 
 
@@ -107,7 +108,7 @@ def parse(
         model=None if not is_closed or labels is not None else model or "nano",
         form=form.value,
     )
-    try:
+    with interrupts_told():
         code = run(
             inputs,
             spec,
@@ -118,9 +119,6 @@ def parse(
             overwrite=overwrite,
             quiet=quiet,
         )
-    except KeyboardInterrupt:
-        typer.echo("anytag: interrupted", err=True)
-        raise typer.Exit(130) from None
     raise typer.Exit(code)
 
 

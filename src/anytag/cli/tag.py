@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from anytag.cli import options as opt
+from anytag.cli.interrupts import interrupts_told
 
 
 def tag(
@@ -52,11 +53,8 @@ def tag(
     from anytag.cli.tag_options import TagOptions
 
     options = TagOptions(**given)
-    try:
+    with interrupts_told():
         from anytag.cli.tag_run import run
 
         code = run(options)
-    except KeyboardInterrupt:
-        typer.echo("anytag: interrupted", err=True)
-        raise typer.Exit(130) from None
     raise typer.Exit(code)

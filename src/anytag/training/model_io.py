@@ -25,7 +25,7 @@ from anytag.files import atomic_write
 from anytag.inference.clip_text import ClipTextEncoder
 from anytag.inference.descriptions import read_descriptions
 from anytag.inference.open_model import TEXT_ENCODER, open_model
-from anytag.inference.prompts import fill
+from anytag.inference.own_tags import embedder
 from anytag.inference.static_text import StaticTextEncoder
 from anytag.inference.text_cache import CachedTextEncoder
 from anytag.inference.vocabulary import (
@@ -136,14 +136,14 @@ def _from_start(config: ModelConfig, start: str, labels: LabelSet | None) -> Tra
             open_threshold=model.card.open_threshold,
         )
     folder = model.path / TEXT_ENCODER
-    embedder = model.embed
+    embed = model.embed
     opened = Trainable(
         network=model.network,
         sizes=model.card.network,
         labels=_keep_details(vocabulary.labels, labels),
         rows=vocabulary.rows,
         open_threshold=model.card.open_threshold,
-        text_encoder=embedder.text_encoder if isinstance(embedder, TagEmbedder) else None,
+        text_encoder=embed.text_encoder if isinstance(embed, TagEmbedder) else None,
         text_folder=folder if folder.is_dir() else None,
         wordpiece=model.wordpiece,
     )
@@ -189,7 +189,7 @@ def _new_nano(config: ModelConfig, labels: LabelSet | None) -> Trainable:
     encoder = StaticTextEncoder.load(folder / TEXT_ENCODER)
     chosen = labels or LabelSet.load(folder / "labels.json")
     sizes = nano(config.image_size or 224)
-    embed = TagEmbedder(encoder, sizes.text_width, describe=lambda name: [name])
+    embed = embedder("plain", encoder, sizes.text_width)
     network = new_nano(sizes, Path(config.backbone_weights) if config.backbone_weights else None)
     return Trainable(
         network=network,
@@ -218,9 +218,7 @@ def _new_released(
     rows: Rows = torch.arange(len(labels))
     if sizes.family != "tag2text":
         encoder = _clip(config.text_encoder)
-        separate = sizes.family == "ram_plus"
-        describe = (lambda tag: [f"a photo of a {tag}."]) if separate else fill
-        embed = TagEmbedder(encoder, sizes.tagger.text_width, describe, separate)
+        embed = embedder(sizes.family, encoder, sizes.tagger.text_width)
         rows = embed(_meanings(labels, config.descriptions))
     return Trainable(
         network=network,

@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -125,13 +124,6 @@ class Session:
         all_gather_object(found, own)
         return found
 
-    def image_names(self, step: int, positions: list[int]) -> list[str]:
-        """Names of the pictures at these places of a step's epoch."""
-        epoch = step // self.steps_per_epoch
-        order = self.examples.order(seed=self.config.run.seed, epoch=epoch)
-        numbers = order.at(np.array(positions)).tolist()
-        return [self.examples.record(number)[1].image for number in numbers]
-
     def num_skipped(self) -> int:
         """Pictures that could not be read, on all processes."""
         return sum(
@@ -195,14 +187,13 @@ def open_session(config: TrainConfig) -> Session:
             num_workers=config.data.num_workers,
         )
     objective = _objective(config, trainable, accelerator)
-    raw_optimizer = make_optimizer(objective, config.optim)
     objective.to(accelerator.device)
     model: nn.Module = objective
     if config.run.shard == "full":
         shard_fully(objective, accelerator.device, world)
-        raw_optimizer = make_optimizer(objective, config.optim)
     else:
         model = accelerator.prepare_model(objective)
+    raw_optimizer = make_optimizer(objective, config.optim)
     steps = loader.steps_per_epoch
     total = steps * config.run.epochs
     session = Session(

@@ -214,7 +214,7 @@ class Trainer:
         )
         state = newest_state(s.folder / "state")
         kept = "no state was saved yet" if state is None else f"the last good state is {state}"
-        pictures = ", ".join(s.image_names(step, batch.positions[:4].tolist()))
+        pictures = ", ".join(s.loader.names(batch.positions[:4].tolist(), step))
         return (
             f"step {step + 1}: {', '.join(bad)} is {', '.join(str(losses[n]) for n in bad)} at "
             f"lr {lr:.3g}; {cause}. Pictures of the batch: {pictures}. {kept}"
