@@ -279,6 +279,7 @@ def planted(args: argparse.Namespace) -> dict[str, Any]:
         "date": today(),
         "machine": machine(),
         "photos": len(images),
+        "sets": [path.name.removesuffix(".tar") for path in args.paths],
         "tags": len(photo_set.tags),
         "labels": int(photo_set.truth.sum()),
         "seeds": args.seeds,

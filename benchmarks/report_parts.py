@@ -138,6 +138,7 @@ def _planted(figures: Figures) -> list[str]:
         ]
         parts.append(table([question, "precision", "recall", "F1"], rows))
     note = (
+        f"{' and '.join(figures['sets'])}: "
         f"{figures['photos']} photos, {figures['tags']} tags, {figures['labels']:,} labels: "
         f"{figures['dropped']:.0f} were dropped and {figures['added']:.0f} wrong ones added, "
         f"{figures['seeds']} times; {figures['model']}. Percent (95 % interval over photos)."
