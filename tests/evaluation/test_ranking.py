@@ -47,7 +47,7 @@ def test_chunks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     scores, truth = random.random((40, 9)), random.random((40, 9)) < 0.2
     whole = mean_average_precision(scores, truth), bootstrap_interval(scores, truth)
     monkeypatch.setattr(module, "CHUNK", 80)  # two columns at a time
-    monkeypatch.setattr("anytag.evaluation.metrics.CHUNK", 80)
+    monkeypatch.setattr("anytag.evaluation.resampling.CHUNK", 80)
     parts = mean_average_precision(scores, truth), bootstrap_interval(scores, truth)
     np.testing.assert_array_equal(whole[0].per_class, parts[0].per_class)
     assert whole[1] == pytest.approx(parts[1], abs=1e-12)

@@ -7,10 +7,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from anytag.cli import options as opt
 from anytag.cli.engine_audit import audit
+from anytag.cli.engine_rounds import rounds
+from anytag.cli.ray_options import check_ray, make_pool
 from anytag.errors import UsageError
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    from anytag.distributed.pool import Pool
     from anytag.engine.config import EngineConfig
     from anytag.engine.pipeline import EngineResult
 
@@ -51,6 +57,7 @@ def build_app() -> typer.Typer:
     app.command()(run)
     app.command()(generate)
     app.command()(clean)
+    app.command()(rounds)
     app.command()(audit)
     return app
 
@@ -64,6 +71,9 @@ def run(
     device: _Device = None,
     redo: _Redo = False,
     quiet: _Quiet = False,
+    engine: opt.Engine = opt.RunOn.LOCAL,
+    ray_address: opt.RayAddress = None,
+    ray_workers: opt.RayWorkers = None,
 ) -> None:
     """Generate, merge, clean and write: training data with the provenance of every tag.
 
@@ -76,9 +86,14 @@ def run(
         anytag engine run --data photos.csv -o out generate.vocabulary=data
         anytag engine run --data coco/annotations -o out "clean.rules=[outlier, crop]"
             ground.detector=grounding-dino:IDEA-Research/grounding-dino-tiny
+        anytag engine run engine.yaml --engine ray --ray-workers 8
     """
+    check_ray(engine, ray_address, ray_workers)
     values = _values(arguments, data, images, output, model, device)
-    _run(values, redo=redo, quiet=quiet)
+    pool = None
+    if engine is opt.RunOn.RAY:
+        pool = make_pool(ray_address, ray_workers, values.get("device", "auto"))
+    _run(values, redo=redo, quiet=quiet, pool=pool)
 
 
 def generate(
@@ -151,11 +166,17 @@ def _values(
     return values
 
 
-def _run(values: dict[str, Any], *, redo: bool, quiet: bool) -> None:
+def _run(
+    values: dict[str, Any],
+    *,
+    redo: bool,
+    quiet: bool,
+    pool: AbstractContextManager[Pool] | None = None,
+) -> None:
     from anytag.cli.engine_run import make_config, run_engine
 
     made: EngineConfig = make_config(values)
-    result: EngineResult = run_engine(made, redo=redo, quiet=quiet)
+    result: EngineResult = run_engine(made, redo=redo, quiet=quiet, pool=pool)
     typer.echo(result.records)
     if any(one["unreadable pictures"] for one in result.counts.values()):
         raise typer.Exit(1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +13,14 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from anytag.cli.interrupts import interrupts_told
+from anytag.cli.interrupts import interrupts_drain, interrupts_told
 from anytag.config import from_plain
+from anytag.distributed.engine import engine_runner
+from anytag.distributed.pool import Pool
 from anytag.engine.config import EngineConfig
 from anytag.engine.pipeline import Engine, EngineResult, Report
 from anytag.engine.report import write_report
+from anytag.engine.steps import RunShards, run_shards
 from anytag.errors import ConfigError, MissingExtraError, UsageError
 from anytag.files import display_path
 from anytag.training.config_file import change
@@ -70,12 +73,28 @@ def make_config(values: Mapping[str, Any]) -> EngineConfig:
         raise UsageError(str(error)) from error
 
 
-def run_engine(config: EngineConfig, *, redo: bool, quiet: bool) -> EngineResult:
-    """Run, with progress and a table of counts on standard error, and write the report."""
+def run_engine(
+    config: EngineConfig,
+    *,
+    redo: bool,
+    quiet: bool,
+    pool: AbstractContextManager[Pool] | None = None,
+) -> EngineResult:
+    """Run, with progress and a table of counts on standard error, and write the report.
+
+    Args:
+        config: what to do
+        redo: make steps anew that were made with other settings
+        quiet: no progress, no table
+        pool: who makes the shards of the long steps; None = this process
+    """
     shown = not quiet and sys.stderr.isatty()
     told = interrupts_told("run the same command again to go on")
-    with told, steps_progress(shown=shown) as report:
-        engine = Engine(config, redo=redo, report=report)
+    with told, pool or nullcontext() as workers, steps_progress(shown=shown) as report:
+        run: RunShards = run_shards
+        if workers is not None:
+            run = engine_runner(workers, interrupts_drain)
+        engine = Engine(config, redo=redo, report=report, run=run)
         result = engine.run()
     write_report(config, result, Path(config.output) / "report.html")
     if not quiet:

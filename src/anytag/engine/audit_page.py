@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import base64
 import io
-import json
-import re
 from collections.abc import Mapping, Sequence
 from html import escape
 from importlib.resources import files
@@ -19,6 +17,7 @@ from anytag.engine.audit_set import Report
 from anytag.engine.audit_table import COLUMNS, Suspect, cells
 from anytag.engine.pictures import Pictures, content
 from anytag.errors import AnytagError
+from anytag.labels.decision_page import fill_page
 
 #: longest side of a small picture, and its JPEG quality: some 10 kB
 _SIDE, _QUALITY = 256, 75
@@ -61,8 +60,6 @@ def audit_page(
         "rows": [cells(one) for one in suspects],
         "pictures": {name: base64.b64encode(jpeg).decode() for name, jpeg in pictures.items()},
     }
-    text = json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")
     lines = "".join(f"<li>{escape(fact)}</li>" for fact in facts)
-    page = (files("anytag.engine") / "data" / "audit.html").read_text(encoding="utf-8")
-    values = {"TITLE": escape(title), "FACTS": lines, "DATA": text}
-    return re.sub(r"{{(\w+)}}", lambda match: values[match[1]], page)
+    template = (files("anytag.engine") / "data" / "audit.html").read_text(encoding="utf-8")
+    return fill_page(template, data, title=title, facts=lines)

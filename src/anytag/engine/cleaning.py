@@ -9,6 +9,7 @@ import math
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +27,19 @@ from anytag.engine.clean import (
 )
 from anytag.engine.config import GROUNDING_DINO, CleanConfig, EngineConfig, GroundConfig
 from anytag.engine.evidence import VERDICT, EvidenceReader, gather, plain_limits
+from anytag.engine.generating import TaggerSource
 from anytag.engine.ground import AttentionDetector, Detector, WindowDetector
 from anytag.engine.records import Names, remove
-from anytag.engine.regions import RegionFinder, Table, load_table, save_regions
-from anytag.engine.steps import Step, Steps, read_rows, run_shards, write_json, write_rows
+from anytag.engine.regions import RegionFinder, ShardRegions, Table, load_table, save_regions
+from anytag.engine.steps import (
+    RunShards,
+    Step,
+    Steps,
+    read_rows,
+    run_shards,
+    write_json,
+    write_rows,
+)
 from anytag.errors import UsageError
 from anytag.files import atomic_write
 from anytag.inference.tagger import Tagger
@@ -89,6 +99,8 @@ class Cleaner:
         merged: the step with the records
         num_shards: of each step
         num_records: of all shards
+        source: of the baseline, for other processes
+        run: who makes the shards of regions and of judgements
     """
 
     def __init__(
@@ -99,6 +111,9 @@ class Cleaner:
         merged: Step,
         num_shards: int,
         num_records: int,
+        *,
+        source: TaggerSource | None = None,
+        run: RunShards = run_shards,
     ) -> None:
         if not categories:
             raise UsageError(
@@ -110,7 +125,9 @@ class Cleaner:
         self._names = Names(tagger.labels)
         self._categories = list(categories)
         self._places = {self._names.key(name): place for place, name in enumerate(categories)}
-        self._tagger = tagger.with_tags(list(categories))
+        self._tagger: Tagger | None = tagger.with_tags(list(categories))
+        self._source = source
+        self._run_shards = run
         self._merged = merged
         self._num_shards = num_shards
         wanted = min(config.clean.num_background, num_records)
@@ -128,20 +145,32 @@ class Cleaner:
             "background": [config.clean.num_background, config.clean.seed],
         }
         step = steps.open("4-regions", settings)
-        if step.manifest is None:
-            detector = make_detector(config.ground, self._tagger)
-            finder = RegionFinder(self._tagger, detector, config.ground.max_regions)
-
-        def make(shard: int) -> Counter[str]:
-            rows = list(read_rows(self._merged.path(shard)))
-            tags = [self._tags(row) for row in rows]
-            images = [row["image"] for row in rows]
-            found = finder.shard(images, tags, self._background_rows(shard, len(rows)))
-            save_regions(lambda suffix: step.path(shard, suffix), found)
-            return found.counts
-
-        self.counts[step.name] = run_shards(step, self._num_shards, make, report=report)
+        make = _RegionShards(self, step)
+        self.counts[step.name] = self._run_shards(step, self._num_shards, make, report=report)
         return step
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_tagger": None, "_run_shards": run_shards}
+
+    @property
+    def tagger(self) -> Tagger:
+        """The baseline, asked for the categories; loaded anew in another process."""
+        if self._tagger is None:
+            assert self._source is not None
+            self._tagger = self._source.load().with_tags(self._categories)
+        return self._tagger
+
+    def make_finder(self) -> RegionFinder:
+        """What finds regions."""
+        ground = self._config.ground
+        return RegionFinder(self.tagger, make_detector(ground, self.tagger), ground.max_regions)
+
+    def regions_of(self, shard: int, finder: RegionFinder) -> ShardRegions:
+        """All regions of a shard."""
+        rows = list(read_rows(self._merged.path(shard)))
+        tags = [self._tags(row) for row in rows]
+        images = [row["image"] for row in rows]
+        return finder.shard(images, tags, self._background_rows(shard, len(rows)))
 
     def _tags(self, row: Plain) -> dict[int, bool]:
         """Categories of a record, and whether people gave them."""
@@ -166,23 +195,26 @@ class Cleaner:
         if not limits.exists():
             write_json(limits, plain_limits(self._learn(regions)))
 
-        def make(category: int) -> Counter[str]:
-            verdicts, num = self._cluster(regions, category, step.folder / ".anytag-gather.tmp")
-            with atomic_write(step.path(category, ".npy")) as file:
-                np.save(file, verdicts, allow_pickle=False)
-            return Counter(
-                {
-                    "categories": 1,
-                    "categories that are clustered": num > 0,
-                    "clusters": num,
-                    "regions": len(verdicts),
-                    "outlying regions": int(verdicts["outlier"].sum()),
-                }
-            )
-
         num_categories = len(self._categories)
-        self.counts[step.name] = run_shards(step, num_categories, make, report=report)
+        make = partial(self._judge, step, regions)
+        self.counts[step.name] = self._run_shards(step, num_categories, make, report=report)
         return step
+
+    def _judge(self, step: Step, regions: Step, category: int) -> Counter[str]:
+        """Write the verdicts on a category's regions."""
+        scratch = step.folder / f".anytag-gather-{category}.tmp"
+        verdicts, num = self._cluster(regions, category, scratch)
+        with atomic_write(step.path(category, ".npy")) as file:
+            np.save(file, verdicts, allow_pickle=False)
+        return Counter(
+            {
+                "categories": 1,
+                "categories that are clustered": int(num > 0),
+                "clusters": num,
+                "regions": len(verdicts),
+                "outlying regions": int(verdicts["outlier"].sum()),
+            }
+        )
 
     def _learn(self, regions: Step) -> Limits:
         parts = [
@@ -222,7 +254,7 @@ class Cleaner:
     def write(self, steps: Steps, regions: Step, judged: Step, report: Report) -> Step:
         """The last step."""
         step = steps.open("records", {})
-        evidence = EvidenceReader(regions, judged, self._tagger, len(self._categories))
+        evidence = EvidenceReader(regions, judged, self.tagger, len(self._categories))
 
         def make(shard: int) -> Counter[str]:
             counts: Counter[str] = Counter()
@@ -263,6 +295,25 @@ class Cleaner:
                 box = max(own, key=lambda one: one["crop"])["box"] if own else None
                 reasons[name] = {**_rounded(why), "box": box}
         return reasons
+
+
+class _RegionShards:
+    """Makes shards of step 4; sent to another process it loads its models there."""
+
+    def __init__(self, cleaner: Cleaner, step: Step) -> None:
+        self._cleaner = cleaner
+        self._step = step
+        self._finder: RegionFinder | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_finder": None}
+
+    def __call__(self, shard: int) -> Counter[str]:
+        if self._finder is None:
+            self._finder = self._cleaner.make_finder()
+        found = self._cleaner.regions_of(shard, self._finder)
+        save_regions(partial(self._step.path, shard), found)
+        return found.counts
 
 
 def _rounded(figures: Mapping[str, Any]) -> Plain:

@@ -104,7 +104,7 @@ class Baseline:
         for one in stream(
             sources,
             load=load,
-            score=self.tagger.score,
+            score=self.tagger.score_many,
             batch_size=self._config.batch_size,
             workers=min(os.cpu_count() or 1, _MAX_WORKERS),
             pad_to=CPU_CHUNK if self.tagger.device.type == "cpu" else self._config.batch_size,

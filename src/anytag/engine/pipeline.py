@@ -17,10 +17,8 @@ bytes a region of the one category that is being judged.
 from __future__ import annotations
 
 import hashlib
-import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import chain, islice
 from pathlib import Path
@@ -31,12 +29,22 @@ from anytag.data.problems import Problems
 from anytag.data.records import Plain, Record, from_plain
 from anytag.data.records import to_plain as record_to_plain
 from anytag.data.sources import open_source
+from anytag.engine.claim import locked
 from anytag.engine.cleaning import Cleaner, choose_categories
 from anytag.engine.config import EngineConfig
-from anytag.engine.generate import Baseline, asked_tagger
+from anytag.engine.generate import Baseline
+from anytag.engine.generating import GenerateShards, TaggerSource
 from anytag.engine.reading import count_names, counts_of, names_of, read_originals
 from anytag.engine.records import SOURCES, Generated, Names, merge
-from anytag.engine.steps import Step, Steps, read_rows, run_shards, write_json, write_rows
+from anytag.engine.steps import (
+    RunShards,
+    Step,
+    Steps,
+    read_rows,
+    run_shards,
+    write_json,
+    write_rows,
+)
 from anytag.errors import UsageError
 from anytag.files import display_path
 from anytag.inference.tagger import Tagger
@@ -66,6 +74,7 @@ class Engine:
         redo: make steps anew that were made with other settings
         report: told of progress
         tagger: the baseline; read from ``config.model`` if None
+        run: who makes the shards that take long
 
     Raises:
         UsageError: the output folder holds something else
@@ -78,6 +87,7 @@ class Engine:
         redo: bool = False,
         report: Report = lambda name, done, total: None,
         tagger: Tagger | None = None,
+        run: RunShards = run_shards,
     ) -> None:
         self.folder = Path(config.output)
         self.config = config
@@ -85,6 +95,7 @@ class Engine:
         self.counts: dict[str, Counter[str]] = {}
         self._report = report
         self._tagger = tagger
+        self._run_shards = run
         self._steps = Steps(self.folder, redo)
         _claim(self.folder)
 
@@ -95,7 +106,7 @@ class Engine:
             UsageError: there is no record, an earlier run in this folder had other settings, or
                 another run works in it now
         """
-        with _locked(self.folder):
+        with locked(self.folder / RUN):
             return self._run()
 
     def _run(self) -> EngineResult:
@@ -103,18 +114,21 @@ class Engine:
         num_shards = self._num_shards(read)
         if not num_shards:
             raise UsageError("there is no record in the data; see: anytag data info PATH")
-        tagger = self._tagger or Tagger.from_pretrained(
-            self.config.model, device=self.config.device, dtype=self.config.dtype
-        )
         data_tags = count_names(read, num_shards).most_common(_MAX_ASKED)
-        tagger = asked_tagger(
-            tagger, self.config.generate.vocabulary, [name for name, _ in data_tags]
+        source = TaggerSource(
+            model=self.config.model,
+            device=self.config.device,
+            dtype=self.config.dtype,
+            vocabulary=self.config.generate.vocabulary,
+            data_tags=tuple(name for name, _ in data_tags),
         )
+        tagger = source.load(self._tagger)
         baseline = Baseline(tagger, self._generate_config())
-        merged = self._merge(read, self._generate(read, baseline, num_shards), baseline, num_shards)
+        generated = self._generate(read, source, baseline, num_shards)
+        merged = self._merge(read, generated, baseline, num_shards)
         if "clean" not in self.config.steps:
             return self._finish(merged.folder)
-        return self._finish(self._clean(merged, tagger, num_shards).folder)
+        return self._finish(self._clean(merged, source, tagger, num_shards).folder)
 
     def _read(self) -> Step:
         settings = {"data": to_plain(self.config.data), "shard_size": self.config.shard_size}
@@ -147,7 +161,9 @@ class Engine:
             return self.config.generate
         return replace(self.config.generate, captions=False)
 
-    def _generate(self, read: Step, baseline: Baseline, num_shards: int) -> Step:
+    def _generate(
+        self, read: Step, source: TaggerSource, baseline: Baseline, num_shards: int
+    ) -> Step:
         config, tagger = self.config.generate, baseline.tagger
         adds = "generate" in self.config.steps
         settings = {
@@ -160,14 +176,10 @@ class Engine:
         }
         step = self._steps.open("2-generate", settings)
 
-        def make(shard: int) -> Counter[str]:
-            counts: Counter[str] = Counter()
-            records = [from_plain(row) for row in read_rows(read.path(shard))]
-            rows = (_generated_row(one, counts, adds) for one in baseline.generate(records))
-            write_rows(step.path(shard), rows)
-            return counts
-
-        self.counts[step.name] = run_shards(step, num_shards, make, report=self._report)
+        make = GenerateShards(
+            read, step, source, self._generate_config(), adds=adds, baseline=baseline
+        )
+        self.counts[step.name] = self._run_shards(step, num_shards, make, report=self._report)
         return step
 
     def _merge(self, read: Step, generate: Step, baseline: Baseline, num_shards: int) -> Step:
@@ -193,10 +205,19 @@ class Engine:
         self.counts[step.name] = run_shards(step, num_shards, make, report=self._report)
         return step
 
-    def _clean(self, merged: Step, tagger: Tagger, num_shards: int) -> Step:
+    def _clean(self, merged: Step, source: TaggerSource, tagger: Tagger, num_shards: int) -> Step:
         categories = choose_categories(count_names(merged, num_shards), tagger, self.config.clean)
         num_records = self.counts["1-read"]["records"]
-        cleaner = Cleaner(self.config, tagger, categories, merged, num_shards, num_records)
+        cleaner = Cleaner(
+            self.config,
+            tagger,
+            categories,
+            merged,
+            num_shards,
+            num_records,
+            source=source,
+            run=self._run_shards,
+        )
         regions = cleaner.find_regions(self._steps, self._report)
         judged = cleaner.judge(self._steps, regions, self._report)
         written = cleaner.write(self._steps, regions, judged, self._report)
@@ -223,36 +244,6 @@ def _claim(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     if not marker.exists():
         write_json(marker, {"format": 1})
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """One run at a time; the lock goes with the process."""
-    if sys.platform == "win32":
-        yield
-        return
-    import fcntl
-
-    with (folder / RUN).open("rb") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise UsageError(f"another run works in {display_path(folder)} now") from error
-        yield
-
-
-def _generated_row(one: Generated, counts: Counter[str], adds: bool) -> Plain:
-    counts["pictures"] += one.error is None
-    counts["unreadable pictures"] += one.error is not None
-    if adds:
-        counts["tags of the model"] += len(one.tags)
-        counts["captions of the model"] += len(one.captions)
-    return {
-        "tags": [list(tag) for tag in one.tags] if adds else [],
-        "captions": list(one.captions) if adds else [],
-        "scores": dict(one.scores),
-        "error": one.error,
-    }
 
 
 def _generated(row: Plain) -> Generated:

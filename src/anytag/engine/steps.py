@@ -19,7 +19,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from anytag.errors import OutputError, UsageError
 from anytag.files import atomic_write, display_path
@@ -125,6 +125,19 @@ class Steps:
             write_json(step.folder / SETTINGS, made_with)
         self._before = fingerprint
         return step
+
+
+class RunShards(Protocol):
+    """Who makes what is missing of a step; `run_shards`, one after the other, in this process."""
+
+    def __call__(
+        self,
+        step: Step,
+        num_shards: int,
+        make: Callable[[int], Counts],
+        *,
+        report: Callable[[str, int, int], None],
+    ) -> Counter[str]: ...
 
 
 def run_shards(

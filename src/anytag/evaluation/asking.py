@@ -169,10 +169,11 @@ def score_images(
             if one.error is not None:
                 failed[images[one.item]] = one.error.message
             advance(one.error is not None)
-    return _system(asked, store.scores()), failed
+    return system_scores(asked, store.scores()), failed
 
 
-def _system(asked: Asked, found: npt.NDArray[np.float32]) -> SystemScores:
+def system_scores(asked: Asked, found: npt.NDArray[np.float32]) -> SystemScores:
+    """Scores of the classes, of scores of the model's columns [N, C]; NaN where a photo failed."""
     scores = np.full((len(found), len(asked.columns)), np.nan, np.float32)
     for place, ids in enumerate(asked.columns):
         if ids:

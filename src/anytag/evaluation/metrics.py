@@ -17,7 +17,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from anytag.evaluation.arrays import Scores, Truth, Values, check, mean_known, nan_ids, ratio
-from anytag.evaluation.ranking import CHUNK, Ranking, rankings
+from anytag.evaluation.ranking import Ranking, rankings
+from anytag.evaluation.resampling import check_resampling, pseudo_values, resampled_interval
 
 #: added to the number of positives by the public evaluation code
 REFERENCE_EPSILON = 1e-8
@@ -156,32 +157,12 @@ def bootstrap_interval(
         ValueError: as `mean_average_precision`; or ``num_resamples`` or ``level`` is out of range
     """
     check(scores, truth, 2, known)
-    if num_resamples < 1 or not 0.0 < level < 1.0:
-        raise ValueError(
-            "expected num_resamples >= 1 and level in (0, 1), "
-            f"found num_resamples={num_resamples}, level={level}"
-        )
+    check_resampling(num_resamples, level)
     positive = truth if known is None else truth & known
     if positive.any(axis=1).sum() < 2:
         return float("nan"), float("nan")
-    num_photos = len(scores)
-    total, count = np.zeros(num_photos), np.zeros(num_photos)
-    per_class = np.empty(scores.shape[1])
-    for columns, ranking in rankings(scores, truth, known):
-        without = ranking.without_each()
-        total += np.nansum(without, axis=1)
-        count += (~np.isnan(without)).sum(axis=1)
-        per_class[columns] = ranking.average_precision()
-    measured, mean_without = mean_known(per_class), ratio(total, count)
-    values = (num_photos - 1) * (mean_without.mean() - mean_without)  # pseudo-values, centred
-    random, means = np.random.default_rng(seed), np.empty(num_resamples)
-    step = max(1, CHUNK // num_photos)
-    for start in range(0, num_resamples, step):  # the numbers are those of one large draw
-        part = means[start : start + step]
-        part[:] = values[random.integers(num_photos, size=(len(part), num_photos))].mean(axis=1)
-    tail = (1 - level) / 2
-    ends = measured + np.quantile(means, [tail, 1 - tail])
-    low, high = np.clip(ends, 0.0, 1.0)
+    measured, values = pseudo_values(scores, truth, known)
+    low, high = np.clip(resampled_interval(measured, values, num_resamples, level, seed), 0.0, 1.0)
     return float(low), float(high)
 
 

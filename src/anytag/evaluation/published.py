@@ -64,6 +64,11 @@ def published_tables() -> tuple[PublishedTable, ...]:
     )
 
 
+def published_table(name: str) -> PublishedTable:
+    """The table of an id, such as "ram-5"."""
+    return next(table for table in published_tables() if table.id == name)
+
+
 def published_figures(columns: Mapping[str, str]) -> list[PublishedFigure]:
     """The published comparisons on a test set; ablations (tables 4 and 5) are left out.
 
