@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from anytag.errors import ConfigError, ModelError
 from anytag.models.swin import Swin, SwinConfig, swin_base, swin_large
@@ -210,7 +210,8 @@ def test_built_on_meta_and_filled_by_assignment() -> None:
 
 
 @pytest.mark.parametrize(
-    ("preset", "millions", "features"), [(swin_base, 86.88, 1024), (swin_large, 195.20, 1536)]
+    ("preset", "millions", "features"),
+    [(swin_base, 86.88, 1024), (swin_large, 195.20, 1536)],
 )
 @pytest.mark.parametrize(("size", "tokens", "window"), [(224, 49, 7), (384, 144, 12)])
 def test_presets(
@@ -253,3 +254,21 @@ def test_export_keeps_the_batch_free() -> None:
         batch = torch.export.Dim("batch", min=1, max=64)
         program = torch.export.export(model, (images,), dynamic_shapes=({0: batch},))
         torch.testing.assert_close(program.module()(images[:1]), model(images[:1]))
+
+
+@pytest.mark.parametrize("num_images", [1, 2])
+def test_inference_in_window_order_equals_the_plain_path(num_images: int) -> None:
+    """Shifted and regular windows, a stage of one window, and stages that end on either kind."""
+    torch.manual_seed(0)
+    config = SwinConfig(
+        image_size=48, embed_dim=8, depths=(2, 3, 1), num_heads=(1, 2, 4), window_size=3
+    )
+    network = Swin(config).eval()
+    for parameter in network.parameters():
+        nn.init.normal_(parameter, std=0.3)
+    images = torch.randn(num_images, 3, 48, 48)
+    with torch.no_grad():
+        expected = network(images)
+    with torch.inference_mode():
+        found = network(images)
+    torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)

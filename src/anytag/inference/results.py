@@ -40,7 +40,8 @@ class TagResult:
     """Tags of one image, or the reason why there are none.
 
     ``tags`` are sorted by score, highest first. ``scores`` is float32 [num_tags] over the whole
-    label set in id order, or None when ``error`` is set.
+    label set in id order, or None when ``error`` is set. With a cascade, tags that the model was
+    not asked for have NaN there and are never among ``tags``.
     """
 
     path: str | None

@@ -12,18 +12,22 @@ from __future__ import annotations
 from copy import copy
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
 from anytag.data.images import ImageLimits, LoadedImage, load_image
-from anytag.errors import LabelError
+from anytag.errors import LabelError, ModelError
 from anytag.fetch import fetch
 from anytag.inference.backends import Backend, open_backend
 from anytag.inference.vocabulary import Rows, TagEmbedder, Tags, TextEncoder, Vocabulary
 from anytag.labels.labelset import LabelSet
+
+if TYPE_CHECKING:
+    from anytag.inference.cascade import Cascade, CascadeConfig, CascadeReport
+    from anytag.inference.open_model import OpenModel
 
 #: a path or URL, the bytes of an image file, a PIL image, or uint8 [H, W, 3]
 ImageSource = str | Path | bytes | Image.Image | npt.NDArray[np.uint8]
@@ -53,6 +57,7 @@ class Scorer:
         self._model = model
         self._vocabulary = vocabulary
         self._label_state = model.prepare(vocabulary)
+        self._cascade: Cascade | None = None
 
     @classmethod
     def from_pretrained(
@@ -164,7 +169,35 @@ class Scorer:
             raise LabelError("expected the same tags in the same order; use with_tags")
         clone = copy(self)
         clone.labels = labels
+        return clone if self._cascade is None else clone.with_cascade(self._cascade.config)
+
+    def with_cascade(self: Self, config: CascadeConfig | None = None) -> Self:
+        """A tagger that asks the decoder for the likely tags of an image alone.
+
+        Scores of tags that were not asked are NaN, and such tags are never given. All other scores
+        are those of this tagger. How many final tags may be lost is watched on the user's own
+        photos, see `anytag.inference.cascade` and `cascade_report`. ``with_tags`` leaves the
+        cascade; `look`, `logits` and captions always ask for all tags.
+
+        Args:
+            config: settings; None = as they are by default
+
+        Raises:
+            ModelError: the model is an exported one
+        """
+        if not hasattr(self._model, "network"):
+            raise ModelError(f"{self.path}: exported models have no cascade; use backend='torch'")
+        from anytag.inference.cascade import Cascade, CascadeConfig
+
+        clone = copy(self)
+        model = cast("OpenModel", self._model)
+        clone._cascade = Cascade(model, self._label_state, self.labels, config or CascadeConfig())
         return clone
+
+    @property
+    def cascade_report(self) -> CascadeReport | None:
+        """What the cascade did so far, its recall with it; None without one."""
+        return None if self._cascade is None else self._cascade.report
 
     def load(self, source: ImageSource, limits: ImageLimits | None = None) -> LoadedImage:
         """Decode one image to the network's size; URLs are fetched.
@@ -190,11 +223,32 @@ class Scorer:
             pixels: uint8 [B, S, S, 3] with S = `image_size`
 
         Returns:
-            float32 [B, num_tags] in [0, 1]
+            float32 [B, num_tags] in [0, 1]; with a cascade, NaN for tags that were not asked
         """
         parts = [np.empty((0, len(self.labels)), np.float32)]
-        parts += [self._model.score(part, self._label_state) for part in self._chunks(pixels)]
+        for part in self._chunks(pixels):
+            if self._cascade is None:
+                parts.append(self._model.score(part, self._label_state))
+            else:
+                parts.append(self._cascade.score(part))
         return np.concatenate(parts)
+
+    def score_many(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        """As `score`, for many images: a small network on the CPU takes several parts at a time.
+
+        Scores may differ from those of `score` in their last bits.
+        """
+        if self._cascade is None and hasattr(self._model, "network"):
+            from anytag.inference.parallel import map_batches, runs_apart
+
+            model = cast("OpenModel", self._model)
+            if len(pixels) and runs_apart(model.network, self.device.type):
+                return np.concatenate(
+                    map_batches(
+                        lambda part: model.score(part, self._label_state), self._chunks(pixels)
+                    )
+                )
+        return self.score(pixels)
 
     def logits(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         """Logits float32 [B, num_tags], of which `score` gives the sigmoid."""

@@ -71,9 +71,10 @@ class Tagger(Scorer):
         scored = stream(
             sources,
             load=lambda source: self.load(source, limits),
-            score=self.score,
+            score=self.score_many,
             batch_size=batch_size,
             workers=workers or os.cpu_count() or 1,
+            partial=self.cascade_report is not None,
         )
         for item in scored:
             yield item.result(_path_of(item.item), self.model_name, select)

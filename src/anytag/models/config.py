@@ -122,6 +122,8 @@ class TaggerConfig:
     text_width: int
     #: None = tags alone
     captioner: CaptionerConfig | None = None
+    #: hidden width of `anytag.models.queries.LabelMatch`; None = without it, as RAM
+    match_inner: int | None = None
 
     def __post_init__(self) -> None:
         if self.captioner is not None:
@@ -140,6 +142,7 @@ def nano(image_size: int = 240) -> TaggerConfig:
         ),
         decoder=DecoderConfig(hidden=256, num_layers=2, num_heads=4, ffn=512),
         text_width=128,
+        match_inner=1024,
     )
 
 

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from anytag.errors import ConfigError, MissingExtraError
 from anytag.models.config import EncoderConfig
+from anytag.models.linear import Linear
 from anytag.models.mobilenet import MobileNetV2
 
 
@@ -89,7 +90,7 @@ class ImageEncoder(nn.Module):
         width = cast(int, self.backbone.num_features)
         self.token_width = config.token_width or width
         self.projection: nn.Module = (
-            nn.Linear(width, config.token_width) if config.token_width else nn.Identity()
+            Linear(width, config.token_width) if config.token_width else nn.Identity()
         )
 
     def forward(self, images: Tensor) -> Tensor:

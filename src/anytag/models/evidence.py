@@ -26,7 +26,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from anytag.models.decoder import LabelState
+from anytag.models.decoder import LabelState, match_logits
 from anytag.models.layers import CrossAttention, DecoderLayer
 from anytag.models.released import GroupwiseState
 from anytag.models.reweight import Descriptions
@@ -47,6 +47,8 @@ class Decoding:
     #: of the logit layer: [T, D] or [1, D], and [T] or [1]
     weight: Tensor
     bias: Tensor
+    #: [1, T, W + 1], see `LabelState`
+    match: Tensor | None = None
 
     def logits(self, tokens: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
         """Logits [B, T].
@@ -55,14 +57,28 @@ class Decoding:
             tokens: others than the image's
             mask: bool [B, 1 + N], true where a token may be looked at; None = at all
         """
+        seen = self.tokens if tokens is None else tokens
         h = self.queries
         for layer in self.layers:
-            h = layer(h, self.tokens if tokens is None else tokens, None, mask)
-        return self.read(h)
+            h = layer(h, seen, None, mask)
+        return self.read(h, seen, mask)
 
-    def read(self, h: Tensor) -> Tensor:
-        """Logits [B, T] of label states [B, T, D]."""
-        return (h * self.weight).sum(-1) + self.bias
+    def read(self, h: Tensor, tokens: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
+        """Logits [B, T] of label states [B, T, D]; arguments as of `logits`.
+
+        What is compared with the mean token is compared with the mean of the tokens that may be
+        looked at, so that each place has its part in it; of all of them it is the mean token.
+        """
+        logits = (h * self.weight).sum(-1) + self.bias
+        if self.match is None:
+            return logits
+        places = (self.tokens if tokens is None else tokens)[:, 1:]
+        if mask is None:
+            mean = places.mean(1, keepdim=True)
+        else:
+            visible = mask[:, None, 1:].to(places.dtype)
+            mean = visible @ places / visible.sum(-1, keepdim=True).clamp(min=1)
+        return logits + match_logits(self.match, mean)
 
 
 # Any: each family's network and label state are of its own kind
@@ -81,10 +97,11 @@ def open_decoding(network: Any, labels: object, images: Tensor) -> Decoding:
             labels = decoder.prepare(network.queries(network.reweighting(tokens[:, 0], labels)))
         state = cast("LabelState | GroupwiseState", labels)
         queries = state.queries if state.queries.ndim == 3 else state.queries[None]
+    match = None
     if isinstance(state, GroupwiseState):
         weight, bias = state.weight, state.bias
     else:
-        weight, bias = decoder.logit.weight, decoder.logit.bias
+        weight, bias, match = decoder.logit.weight, decoder.logit.bias, state.match
     # What inference mode made cannot be part of a gradient; copies can.
     return Decoding(
         layers=list(decoder.layers),
@@ -92,6 +109,7 @@ def open_decoding(network: Any, labels: object, images: Tensor) -> Decoding:
         tokens=tokens.clone(),
         weight=weight.detach().clone(),
         bias=bias.detach().clone(),
+        match=None if match is None else match.clone(),
     )
 
 

@@ -3,14 +3,33 @@
 Post-LayerNorm blocks as in BERT (Devlin et al. 2018), which RAM's decoder uses without
 self-attention.
 
+In inference on a CPU the output projection is multiplied into the values, and the query projection
+into the keys, wherever that saves work (`CrossAttention.fold`): the same products in another order.
+
 Shapes: B images, N image tokens, T tags, D width, H heads.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from anytag.models.linear import Linear
+
+
+@dataclass(frozen=True, slots=True)
+class Folded:
+    """Image tokens as a cross-attention reads them, with its projections multiplied in."""
+
+    #: of label states, scaled: [B, D, H * N]; of projected queries, scaled: [B, H, D/H, N]
+    keys: Tensor
+    #: added to the scores of label states: [B, 1, H * N]
+    key_bias: Tensor | None
+    #: behind the output projection: [B, H * N, D]
+    values: Tensor
 
 
 class CrossAttention(nn.Module):
@@ -27,10 +46,10 @@ class CrossAttention(nn.Module):
         super().__init__()
         self.num_heads = num_heads
         self.dropout = dropout
-        self.query = nn.Linear(hidden, hidden)
-        self.key = nn.Linear(token_width, hidden)
-        self.value = nn.Linear(token_width, hidden)
-        self.output = nn.Linear(hidden, hidden)
+        self.query = Linear(hidden, hidden)
+        self.key = Linear(token_width, hidden)
+        self.value = Linear(token_width, hidden)
+        self.output = Linear(hidden, hidden)
 
     def split_heads(self, x: Tensor) -> Tensor:
         """[B, L, D] -> [B, H, L, D/H]."""
@@ -63,6 +82,58 @@ class CrossAttention(nn.Module):
         attended: Tensor = self.output(mixed.transpose(1, 2).flatten(2))
         return attended
 
+    def fold(self, tokens: Tensor, *, projected: bool) -> Folded:
+        """Multiply the projections of label states into keys and values.
+
+        Softmax works within a head, so the output projection can go before the sum over tokens:
+        (w V) Wo = w (V Wo). Likewise (h Wq) K^T = h (Wq K^T), where the queries are not projected.
+
+        Args:
+            tokens: [B, N, token_width]
+            projected: the queries will come projected
+        """
+        hidden = self.query.out_features
+        scale = (hidden // self.num_heads) ** -0.5
+        keys = self.split_heads(self.key(tokens)) * scale  # [B, H, N, D/H]
+        values = self.split_heads(self.value(tokens))
+        out = self.output.weight.view(hidden, self.num_heads, -1).permute(1, 2, 0)  # [H, D/H, D]
+        values = (values @ out).flatten(1, 2)
+        if projected:
+            return Folded(keys.mT, None, values)
+        weight = self.query.weight.view(self.num_heads, -1, hidden)  # [H, D/H, D]
+        bias = self.query.bias.view(self.num_heads, -1, 1)  # [H, D/H, 1]
+        key_bias = (keys @ bias).flatten(1)[:, None]
+        return Folded((keys @ weight).flatten(1, 2).mT, key_bias, values)
+
+    def folding_saves(self, num_tags: int, num_tokens: int) -> bool:
+        """Whether `fold` of keys costs fewer multiplications than it saves.
+
+        Folded keys are H times as many; projecting N of them costs N D^2. The values are cheaper
+        by the same count.
+        """
+        hidden = self.query.in_features
+        return num_tags * (hidden - (self.num_heads - 1) * num_tokens) > num_tokens * hidden
+
+    def read(self, queries: Tensor, folded: Folded) -> Tensor:
+        """What `forward` gives, from folded tokens.
+
+        Args:
+            queries: [B or 1, T, D]: label states, or projected ones
+            folded: what `fold` made, for queries of this kind
+
+        Returns:
+            [B, T, D]
+        """
+        batch = len(folded.values)
+        if folded.key_bias is None:
+            scores = self.split_heads(queries) @ folded.keys  # [B, H, T, N]
+            weights = scores.softmax(-1).transpose(1, 2).flatten(2)
+        else:
+            queries = queries.expand(batch, -1, -1)
+            scores = torch.baddbmm(folded.key_bias, queries, folded.keys)
+            weights = scores.view(*queries.shape[:2], self.num_heads, -1).softmax(-1).flatten(2)
+        return torch.baddbmm(self.output.bias, weights, folded.values)
+
     def weights(self, projected_query: Tensor, tokens: Tensor) -> Tensor:
         """Attention weights [B, H, T, N], computed plainly; for explanations and tests."""
         q = self.split_heads(projected_query).expand(tokens.shape[0], -1, -1, -1)
@@ -82,12 +153,12 @@ class FeedForward(nn.Module):
 
     def __init__(self, hidden: int, inner: int) -> None:
         super().__init__()
-        self.up = nn.Linear(hidden, inner)
-        self.down = nn.Linear(inner, hidden)
+        self.up = Linear(hidden, inner)
+        self.down = Linear(inner, hidden)
 
     def forward(self, x: Tensor) -> Tensor:
         """[..., D] -> [..., D]."""
-        out: Tensor = self.down(F.gelu(self.up(x)))
+        out: Tensor = self.down(self.up.gelu(x))
         return out
 
 

@@ -13,6 +13,7 @@ M tag text tokens, D width.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import cast
 
@@ -22,7 +23,7 @@ from torch import Tensor, nn
 from anytag.errors import ConfigError, ModelError
 from anytag.models.captioner import Captioner
 from anytag.models.config import CaptionerConfig, DecoderConfig, TaggerConfig
-from anytag.models.decoder import TaggingDecoder
+from anytag.models.decoder import TaggingDecoder, label_states
 from anytag.models.encoder import ImageEncoder
 from anytag.models.layers import DecoderLayer
 from anytag.models.queries import LabelQueries
@@ -120,6 +121,11 @@ class GroupwiseState:
     weight: Tensor
     bias: Tensor
 
+    def take(self, tags: Sequence[int]) -> GroupwiseState:
+        """Those of some tags, in this order."""
+        projected = self.projected[:, tags]
+        return GroupwiseState(self.queries[tags], projected, self.weight[tags], self.bias[tags])
+
 
 class GroupwiseDecoder(nn.Module):
     """Tagging decoder with learned queries and a logit layer for each tag."""
@@ -151,10 +157,10 @@ class GroupwiseDecoder(nn.Module):
 
     def forward(self, labels: GroupwiseState, tokens: Tensor) -> Tensor:
         """Logits [B, T] of image tokens [B, 1 + N, token_width]."""
-        h = labels.queries[None]
-        for number, layer in enumerate(self.layers):
-            h = layer(h, tokens, labels.projected if number == 0 else None)
-        return (h * labels.weight).sum(-1) + labels.bias
+        layers = cast("Sequence[DecoderLayer]", self.layers)
+        states = label_states(layers, labels.queries[None], labels.projected, tokens)
+        parts = [(h * labels.weight[part]).sum(-1) + labels.bias[part] for part, h in states]
+        return parts[0] if len(parts) == 1 else torch.cat(parts, 1)
 
 
 class Tag2Text(nn.Module):

@@ -21,6 +21,9 @@ from anytag.errors import ModelError
 
 #: the released models start from CLIP's temperature, 0.07
 INITIAL_SCALE = math.log(1 / 0.07)
+#: descriptions that are weighed together in inference: they are read twice, so they should still
+#: lie in a cache, and the weights of all of them [B, T * K] never exist
+ROWS = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +117,10 @@ class Reweighting(nn.Module):
 
     def mix(self, image: Tensor, group: Tensor, present: Tensor | None = None) -> Tensor:
         """Tag embeddings: [B, E] and [G, K, E] -> [B, G, E]; ``present`` as in `weights`."""
+        step = max(1, ROWS // group.shape[1])
+        if torch.is_inference_mode_enabled() and present is None and len(group) > step:
+            parts = torch.split(group, step)
+            return torch.cat([self.mix(image, part) for part in parts], 1)
         return torch.einsum("bgk,gke->bge", self.weights(image, group, present), group)
 
     def weights(self, image: Tensor, group: Tensor, present: Tensor | None = None) -> Tensor:

@@ -12,11 +12,14 @@ w window side, L = w * w tokens of a window, C stage width, H heads, D = C / H h
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import cast
 
+import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from anytag.errors import ConfigError, ModelError
+from anytag.models.linear import Linear
 from anytag.models.windows import (
     WindowAttention,
     join_windows,
@@ -147,12 +150,12 @@ class Mlp(nn.Module):
 
     def __init__(self, dim: int, hidden: int) -> None:
         super().__init__()
-        self.fc1 = nn.Linear(dim, hidden)
-        self.fc2 = nn.Linear(hidden, dim)
+        self.fc1 = Linear(dim, hidden)
+        self.fc2 = Linear(hidden, dim)
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Apply to each token by itself."""
-        output: Tensor = self.fc2(F.gelu(self.fc1(tokens)))
+        output: Tensor = self.fc2(self.fc1.gelu(tokens))
         return output
 
 
@@ -183,6 +186,13 @@ class SwinBlock(nn.Module):
         output: Tensor = tokens + self.drop_path(self.mlp(self.norm2(tokens)))
         return output
 
+    def in_windows(self, tokens: Tensor) -> Tensor:
+        """What `forward` does in inference, on tokens [B, N, C] that lie as `window_order` says."""
+        windows = self.norm1(tokens).reshape(len(tokens), -1, self.window**2, tokens.shape[-1])
+        tokens = tokens + self.attn(windows).flatten(1, 2)
+        output: Tensor = tokens + self.mlp(self.norm2(tokens))
+        return output
+
     def _attend(self, tokens: Tensor) -> Tensor:
         grid = tokens.reshape(tokens.shape[0], self.resolution, self.resolution, -1)
         if self.shift:
@@ -193,6 +203,19 @@ class SwinBlock(nn.Module):
         return grid.flatten(1, 2)
 
 
+def window_order(resolution: int, window: int, shift: int) -> Tensor:
+    """For each token of a grid that lies window by window, its place row by row: [N] int64."""
+    places = torch.arange(resolution**2, device="cpu").reshape(1, resolution, resolution, 1)
+    return partition_windows(places.roll((-shift, -shift), (1, 2)), window).flatten()
+
+
+def group_quads(tokens: Tensor, resolution: int) -> Tensor:
+    """Tokens [B, N, C] quad by quad, in the released order: down first, then right."""
+    half = resolution // 2
+    quads = tokens.reshape(-1, half, 2, half, 2, tokens.shape[-1])
+    return quads.permute(0, 1, 3, 4, 2, 5).flatten(1, 4)
+
+
 class PatchMerging(nn.Module):
     """Halve the grid and double the width (section 3.1)."""
 
@@ -200,19 +223,26 @@ class PatchMerging(nn.Module):
         super().__init__()
         self.resolution = resolution
         self.norm = nn.LayerNorm(4 * dim)
-        self.reduction = nn.Linear(4 * dim, 2 * dim, bias=False)
+        self.reduction = Linear(4 * dim, 2 * dim, bias=False)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """[B, N, C] -> [B, N / 4, 2C]; quads in the released order: down first, then right."""
-        half = self.resolution // 2
-        quads = tokens.reshape(-1, half, 2, half, 2, tokens.shape[-1])
-        quads = quads.permute(0, 1, 3, 4, 2, 5).flatten(3).flatten(1, 2)
+        """[B, N, C] -> [B, N / 4, 2C]."""
+        return self.merge(group_quads(tokens, self.resolution))
+
+    def merge(self, tokens: Tensor) -> Tensor:
+        """The same of tokens [B, N, C] that lie quad by quad."""
+        quads = tokens.reshape(-1, tokens.shape[1] // 4, 4 * tokens.shape[-1])
         output: Tensor = self.reduction(self.norm(quads))
         return output
 
 
 class SwinStage(nn.Module):
-    """The blocks of one resolution, then the step to the next one, if there is one."""
+    """The blocks of one resolution, then the step to the next one, if there is one.
+
+    In inference the tokens lie window by window, and are put into the next block's order at once:
+    one copy for a block instead of two, or of four with a shift. LayerNorm and MLP see each token
+    by itself and do not mind.
+    """
 
     def __init__(self, config: SwinConfig, stage: int, drop_path: list[float]) -> None:
         super().__init__()
@@ -223,12 +253,32 @@ class SwinStage(nn.Module):
         last = stage == len(config.depths) - 1
         dim, resolution = config.width(stage), config.resolution(stage)
         self.downsample = None if last else PatchMerging(dim, resolution)
+        rows = torch.arange(resolution**2, device="cpu")
+        orders = [rows]
+        for block in cast("list[SwinBlock]", list(self.blocks)):
+            orders.append(window_order(resolution, block.window, block.shift))
+        orders.append(rows if last else group_quads(rows[None, :, None], resolution)[0, :, 0])
+        for number, (old, new) in enumerate(pairwise(orders)):
+            move = None if torch.equal(old, new) else old.argsort()[new]
+            self.register_buffer(f"move{number}", move, persistent=False)
 
     def forward(self, tokens: Tensor) -> Tensor:
         """[B, N, C] -> [B, N / 4, 2C], or [B, N, C] in the last stage."""
+        if torch.is_inference_mode_enabled() and not torch.compiler.is_compiling():
+            return self._in_windows(tokens)
         for block in self.blocks:
             tokens = block(tokens)
         return tokens if self.downsample is None else self.downsample(tokens)
+
+    def _in_windows(self, tokens: Tensor) -> Tensor:
+        for number, block in enumerate(cast("list[SwinBlock]", list(self.blocks))):
+            tokens = block.in_windows(self._move(tokens, number))
+        tokens = self._move(tokens, len(self.blocks))
+        return tokens if self.downsample is None else self.downsample.merge(tokens)
+
+    def _move(self, tokens: Tensor, number: int) -> Tensor:
+        move = cast("Tensor | None", getattr(self, f"move{number}"))
+        return tokens if move is None else tokens.index_select(1, move)
 
 
 class PatchEmbed(nn.Module):

@@ -8,6 +8,8 @@ Shapes: B images, S image side, N image tokens, T tags, E text width, D width.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from torch import Tensor, nn
 
 from anytag.models.captioner import Captioner
@@ -15,7 +17,7 @@ from anytag.models.config import TaggerConfig
 from anytag.models.decoder import LabelState, TaggingDecoder
 from anytag.models.encoder import ImageEncoder
 from anytag.models.layers import init_bert_
-from anytag.models.queries import LabelQueries
+from anytag.models.queries import LabelMatch, LabelQueries
 
 
 class TaggingNetwork(nn.Module):
@@ -35,13 +37,20 @@ class TaggingNetwork(nn.Module):
         self.encoder = ImageEncoder(config.encoder, backbone)
         self.queries = LabelQueries(config.text_width, config.decoder.hidden)
         self.decoder = TaggingDecoder(config.decoder, self.encoder.token_width)
+        self.match = None
+        if config.match_inner is not None:
+            self.match = LabelMatch(config.text_width, config.match_inner, self.encoder.token_width)
         for part in (self.encoder.projection, self.queries, self.decoder):
             init_bert_(part)
         self.captioner = None if config.captioner is None else Captioner(config.captioner)
 
     def prepare(self, text_embeddings: Tensor) -> LabelState:
         """Text embeddings [T, E] -> the label state, computed once per label set."""
-        return self.decoder.prepare(self.queries(text_embeddings))
+        state = self.decoder.prepare(self.queries(text_embeddings))
+        if self.match is None:
+            return state
+        match = self.match(text_embeddings)
+        return replace(state, match=match[None] if match.ndim == 2 else match)
 
     def forward(self, images: Tensor, labels: LabelState) -> Tensor:
         """Normalised images [B, 3, S, S] -> logits [B, T]."""

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from anytag.errors import ModelError
+from anytag.models.linear import Linear
 
 #: added to the score of two tokens that only the cyclic shift made neighbours (section 3.2). A
 #: finite number, as in the released models: such pairs keep a weight of about e^-100.
@@ -81,8 +82,8 @@ class WindowAttention(nn.Module):
         self.relative_position_bias_table = nn.Parameter(
             torch.empty((2 * window - 1) ** 2, num_heads)
         )
-        self.qkv = nn.Linear(dim, 3 * dim)
-        self.proj = nn.Linear(dim, dim)
+        self.qkv = Linear(dim, 3 * dim)
+        self.proj = Linear(dim, dim)
         index = relative_position_index(window)
         self.register_buffer("relative_position_index", index, persistent=False)
         self.register_buffer("strangers", strangers, persistent=False)
@@ -96,10 +97,16 @@ class WindowAttention(nn.Module):
         heads = self.qkv(windows).reshape(*windows.shape[:3], 3, self.num_heads, -1)
         queries, keys, values = heads.permute(3, 0, 1, 4, 2, 5)  # each [B, W, H, L, D]
         # Fused kernels want four axes. A mask that differs between windows makes windows behave
-        # like heads; without one they are just more images.
-        first = 0 if self.strangers is None else 1
+        # like heads; without one, and for a single image, they are just more images: no copies.
+        bias, first = self._get_bias(), 0
+        if self.strangers is not None:
+            # A graph that is exported holds for any number of images.
+            if not torch.compiler.is_compiling() and batch == 1:
+                bias = bias.reshape(count, self.num_heads, *bias.shape[2:])
+            else:
+                first = 1
         queries, keys, values = (x.flatten(first, first + 1) for x in (queries, keys, values))
-        mixed = F.scaled_dot_product_attention(queries, keys, values, attn_mask=self._get_bias())
+        mixed = F.scaled_dot_product_attention(queries, keys, values, attn_mask=bias)
         mixed = mixed.reshape(batch, count, self.num_heads, *mixed.shape[2:])
         output: Tensor = self.proj(mixed.transpose(2, 3).flatten(3))
         return output

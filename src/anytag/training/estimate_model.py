@@ -134,6 +134,7 @@ def count_parameters(plan: Plan) -> dict[str, tuple[int, int]]:
         "projection": network.encoder.projection,
         "reweighting": getattr(network, "reweighting", None),
         "queries": getattr(network, "queries", None),
+        "match": getattr(network, "match", None),
         "decoder": network.decoder,
         "captioner": network.captioner,
         "adapter": plan.objective.adapter,

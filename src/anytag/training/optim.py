@@ -155,23 +155,6 @@ class AveragedWeights:
         finally:
             _fill(module, own)
 
-    def state_dict(self) -> dict[str, Any]:
-        """All that is needed to go on."""
-        return {"num_updates": self.num_updates, "average": dict(self._average)}
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from a saved state.
-
-        Raises:
-            ConfigError: it is another module's
-        """
-        if state["average"].keys() != self._average.keys():
-            other = sorted(state["average"].keys() ^ self._average.keys())
-            raise ConfigError(f"the saved average is another model's: {', '.join(other[:3])}")
-        self.num_updates = int(state["num_updates"])
-        for name, value in state["average"].items():
-            self._average[name].copy_(value)
-
 
 def _tensors(module: nn.Module) -> dict[str, Tensor]:
     """What a state dict holds, once each; what is frozen stays as it is and is left out."""
