@@ -62,7 +62,8 @@ def export_all(tagger: Tagger, photos: Pixels, folder: Path) -> dict[str, Tagger
         name = name_of(backend, int8)
         target = folder / name.replace(" ", "-")
         print(f"exporting {name}", file=sys.stderr)
-        export_model(tagger, target, ExportOptions(backend=backend, int8=int8), photos)
+        options = ExportOptions(backend=backend, int8=int8, max_changed=1.0)  # reported here
+        export_model(tagger, target, options, photos)
         engines[name] = Tagger.from_pretrained(target, backend=backend, device="cpu")
     return engines
 

@@ -64,7 +64,7 @@ class Case:
     batch_size: int
 
 
-def make_photos(folder: Path, count: int, size: tuple[int, int] = SIZE) -> None:
+def make_photos(folder: Path, count: int, size: tuple[int, int] = SIZE, quality: int = 90) -> None:
     """JPEGs of different parts of scikit-image's sample photos, with the noise of a camera.
 
     Without the noise the enlarged photos would be smooth, and decode faster than real ones.
@@ -86,7 +86,7 @@ def make_photos(folder: Path, count: int, size: tuple[int, int] = SIZE) -> None:
         pixels = np.asarray(photo, np.float32)
         pixels = pixels + random.normal(0, 4, pixels.shape).astype(np.float32)
         noisy = Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
-        noisy.save(folder / f"{number:04}.jpg", quality=90)
+        noisy.save(folder / f"{number:04}.jpg", quality=quality, subsampling="4:2:0")
 
 
 def list_photos(folder: Path) -> list[Path]:

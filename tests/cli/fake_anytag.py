@@ -63,6 +63,8 @@ class Tagger:
         colors += 0.001 * (len(pixels) % CPU_CHUNK)
         return np.resize(colors, (len(pixels), len(self.labels))).astype(np.float32)
 
+    score_many = score
+
 
 if __name__ == "__main__":
     Tagger.delay = float(sys.argv.pop(1))

@@ -76,7 +76,6 @@ def test_export_compare_and_tag(cli: Any, seeing_model: Path, tmp_path: Path) ->
     ("arguments", "code", "message"),
     [
         (["--to", "onnx", "--int8", "-o", "out"], 2, "--int8 is calibrated on photos"),
-        (["--to", "openvino", "--int8", "--photos", "mine", "-o", "out"], 2, "8 bits are for onnx"),
         (["--to", "onnx", "--photos", "none", "-o", "out"], 2, "--photos none: is no folder"),
         (["--to", "onnx", "--images", ".", "-o", "out"], 2, "--images is the folder of the photos"),
         (["--to", "tensorrt", "-o", "out"], 2, "tensorrt"),

@@ -8,7 +8,6 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -194,7 +193,7 @@ def test_a_graph_that_differs_is_an_error(
 
 def test_8_bits_in_the_encoder_alone(write: Write, original: Tagger) -> None:
     photos = made_pictures(9, 64)
-    folder = write(int8=True, photos=photos)
+    folder = write(int8=True, photos=photos, max_changed=9.0)
     tagger = Tagger.from_pretrained(folder)
     assert (tagger.model_name, tagger.dtype) == ("tiny-1+int8", "int8")
     card = json.loads((folder / "export.json").read_text())
@@ -428,8 +427,6 @@ def test_what_cannot_be_exported(
         write("tensorrt")
     with pytest.raises(UsageError, match="8 bits are calibrated on photos"):
         write(int8=True)
-    with pytest.raises(UsageError, match="8 bits are for onnx"):
-        write("openvino", int8=True, photos=made_pictures(2, 64))
     half = Tagger.from_pretrained(tiny_model, device="cpu", dtype="bfloat16")
     with pytest.raises(UsageError, match="on the CPU in float32"):
         write(tagger=half)
@@ -462,8 +459,60 @@ def test_directory_with_both_uses_torch(
         Tagger.from_pretrained("nano", backend="onnx")
 
 
-def test_networks_too_large_for_a_file(original: Tagger, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_networks_too_large_for_one_file(
+    backend: str, write: Write, original: Tagger, pixels: Pixels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their weights stand in a second file, and the directory can be moved."""
     monkeypatch.setattr("anytag.inference.export_graph.MAX_BYTES", 1000)
-    assert isinstance(original.model, OpenModel)
-    with pytest.raises(ModelError, match="bytes; an ONNX file holds 1,000"):
-        exporting.image_graph(replace(original.model))
+    folder = write(backend)
+    graphs = {path.name: path.stat().st_size for path in folder.glob("*.onnx*")}
+    assert set(graphs) == (
+        {"model.onnx", "model.onnx.data", "labels.onnx", "labels.onnx.data"}
+        if backend == "onnx"
+        else set()
+    )
+    if backend == "onnx":
+        assert graphs["model.onnx"] < graphs["model.onnx.data"]
+    moved = folder.rename(folder.with_name("moved"))
+    tagger = Tagger.from_pretrained(moved)
+    np.testing.assert_allclose(tagger.score(pixels), original.score(pixels), atol=1e-5)
+    for file in moved.glob("*.data"):
+        file.unlink()
+        with pytest.raises(ModelError, match="onnxruntime cannot load it"):
+            Tagger.from_pretrained(moved)
+
+
+def test_8_bits_in_openvino(write: Write, original: Tagger) -> None:
+    photos = made_pictures(9, 64)
+    tagger = Tagger.from_pretrained(write("openvino", int8=True, photos=photos, max_changed=9.0))
+    assert (tagger.model_name, tagger.dtype) == ("tiny-1+int8", "int8")
+    error = np.abs(tagger.score(photos) - original.score(photos))
+    assert 0 < error.mean() < 0.1
+
+
+def test_8_bits_of_a_large_network(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    photos = made_pictures(4, 64)
+    one_file = Tagger.from_pretrained(write(int8=True, photos=photos, max_changed=9.0))
+    monkeypatch.setattr("anytag.inference.export_graph.MAX_BYTES", 1000)
+    folder = write(int8=True, photos=photos, max_changed=9.0, name="large")
+    assert (folder / "model.onnx.data").is_file()
+    scores = Tagger.from_pretrained(folder).score(photos)
+    np.testing.assert_allclose(scores, one_file.score(photos), atol=1e-5)
+
+
+def test_8_bits_that_change_too_many_tags_are_refused(
+    write: Write, original: Tagger, tmp_path: Path
+) -> None:
+    """Thresholds at the scores of one photo, so that the smallest change loses or wins a tag."""
+    photos = made_pictures(8, 64)
+    limits = dict(zip(original.labels.names, original.score(photos)[1].tolist(), strict=True))
+    tagger = original.with_labels(original.labels.with_thresholds(limits))
+    options = {"tagger": tagger, "int8": True, "photos": photos}
+    with pytest.raises(ModelError, match=r"8 bits change \d+ of \d+ tags on 4 .*--max-changed"):
+        write(**options, max_changed=0.0)
+    assert not (tmp_path / "exported").exists()
+    card = json.loads((write(**options, max_changed=9.0) / "export.json").read_text())
+    assert card["parity"]["num_tags_changed"] > 0
+    with pytest.raises(UsageError, match="max_changed must be 0 or more"):
+        ExportOptions(backend="onnx", max_changed=-0.1)

@@ -27,7 +27,11 @@ To = Annotated[Target, typer.Option("--to", help="ONNX Runtime (TensorRT reads i
 Output = Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Where to.")]
 Int8 = Annotated[
     bool,
-    typer.Option("--int8", help="Image encoder in 8 bits, calibrated on --photos; onnx alone."),
+    typer.Option("--int8", help="Image encoder in 8 bits, calibrated on --photos."),
+]
+MaxChanged = Annotated[
+    float,
+    typer.Option(min=0.0, help="Refuse --int8 that changes a larger share of the tags."),
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an earlier export in DIR.")]
 Photos = Annotated[
@@ -66,6 +70,7 @@ def export(
     to: To,
     output: Output,
     int8: Int8 = False,
+    max_changed: MaxChanged = 0.05,
     overwrite: Overwrite = False,
     photos: Photos = None,
     num_photos: NumPhotos = 256,
@@ -97,6 +102,7 @@ def export(
             to=to.value,
             output=output,
             int8=int8,
+            max_changed=max_changed,
             overwrite=overwrite,
             photos=photos,
             num_photos=num_photos,

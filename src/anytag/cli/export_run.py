@@ -36,6 +36,7 @@ class ExportRun:
     to: str
     output: Path
     int8: bool
+    max_changed: float
     overwrite: bool
     photos: Path | None
     num_photos: int
@@ -59,7 +60,12 @@ class ExportRun:
 
 def run(options: ExportRun) -> None:
     """Export, compare and report."""
-    exporting = ExportOptions(backend=options.to, int8=options.int8, overwrite=options.overwrite)
+    exporting = ExportOptions(
+        backend=options.to,
+        int8=options.int8,
+        overwrite=options.overwrite,
+        max_changed=options.max_changed,
+    )
     exporting.check_output(options.output)  # now, and not after minutes
     annotations = None if options.data is None else read_annotations(options.data)
     tagger = Tagger.from_pretrained(options.model, device="cpu", dtype="float32", backend="torch")

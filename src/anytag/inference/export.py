@@ -23,10 +23,16 @@ from torch import Tensor
 from anytag.config import to_plain
 from anytag.errors import MissingExtraError, ModelError, OutputError, UsageError
 from anytag.files import atomic_write
-from anytag.inference.export_graph import image_graph, label_graph
+from anytag.inference.export_graph import (
+    DATA_SUFFIX,
+    image_graph,
+    label_graph,
+    pack,
+    save_graph,
+)
 from anytag.inference.export_int8 import quantize
 from anytag.inference.export_parity import made_pictures, measure_parity
-from anytag.inference.exported import CARD, SUFFIXES, ExportCard
+from anytag.inference.exported import CARD, SUFFIXES, ExportCard, Parity
 from anytag.inference.open_model import TEXT_ENCODER, OpenModel
 from anytag.inference.scorer import Scorer
 from anytag.inference.vocabulary import Grouped, Rows
@@ -41,10 +47,12 @@ Arrays = Mapping[str, npt.NDArray[Any]]
 #: a float export whose logits differ by more than this from torch's is an error. It moves a
 #: probability by 0.00025 at most; measured are some 1e-5
 MAX_LOGIT_DIFFERENCE = 1e-3
+#: share of the tags that may change in 8 bits, unless the user allows more
+MAX_CHANGED = 0.05
 #: pictures that are made for the comparison where no photos are given
 NUM_MADE = 8
-#: tags that are asked for while calibrating; the network's other half does not depend on them
-_CALIBRATION_TAGS = 4
+#: tags, from all over the list, whose logits tell which layers bear 8 bits
+_CALIBRATION_TAGS = 64
 #: files of a model directory that are right for its export too
 _KEPT = ("config.json", "selected_tags.csv", "README.md", "LICENSE")
 
@@ -59,15 +67,14 @@ class ExportOptions:
     int8: bool = False
     #: replace an earlier export
     overwrite: bool = False
+    #: 8 bits: refuse where more tags change, as a share of those that the original gives
+    max_changed: float = MAX_CHANGED
 
     def __post_init__(self) -> None:
+        if not self.max_changed >= 0:
+            raise UsageError(f"max_changed must be 0 or more, found {self.max_changed}")
         if self.backend not in SUFFIXES:
             raise UsageError(f"unknown backend {self.backend!r}: expected {' or '.join(SUFFIXES)}")
-        if self.int8 and self.backend != "onnx":
-            raise UsageError(
-                "8 bits are for onnx: OpenVINO computes the same quantised graph wrongly (its tags "
-                "are not those of ONNX Runtime); for speed there try dtype bfloat16"
-            )
 
     def check_output(self, output: Path) -> None:
         """Refuse a directory with anything in it but an export that may be replaced.
@@ -105,7 +112,8 @@ def export_model(
 
     Raises:
         UsageError: the tagger runs elsewhere, or 8 bits without photos
-        ModelError: the network cannot be exported, or its scores are not those of torch
+        ModelError: the network cannot be exported, its scores are not those of torch, or 8 bits
+            change more tags than allowed
         OutputError: the directory exists, or cannot be written
         MissingExtraError: a package of ``anytag[export]`` is not installed
     """
@@ -131,6 +139,8 @@ def export_model(
                 f"to {parity.max_logit_difference:.2g}, allowed are {MAX_LOGIT_DIFFERENCE:g}; "
                 "nothing was written"
             )
+        if options.int8:
+            _check_changed(parity, options.max_changed)
         card = replace(card, parity=parity)
         write_card(part, card)
         _move(part, output)
@@ -139,6 +149,18 @@ def export_model(
     finally:
         shutil.rmtree(part, ignore_errors=True)
     return card
+
+
+def _check_changed(parity: Parity, most: float) -> None:
+    """Refuse 8 bits that change too many tags."""
+    changed, given = parity.num_tags_changed, parity.num_given
+    if changed > most * given:
+        raise ModelError(
+            f"8 bits change {changed:,} of {given:,} tags on {parity.num_images:,} photos "
+            f"({changed / max(given, 1):.1%}; logits differ by up to "
+            f"{parity.max_logit_difference:.2g}), allowed are {most:.0%}; nothing was written. "
+            "Export in float, or allow more: --max-changed 0.2 (max_changed)"
+        )
 
 
 def write_card(folder: Path, card: ExportCard) -> None:
@@ -170,7 +192,8 @@ def _write(
         graphs["labels"] = label_graph(model)
     if options.int8:
         assert photos is not None
-        some = tagger.with_tags(tagger.labels.names[:_CALIBRATION_TAGS])
+        step = -(-len(tagger.labels) // _CALIBRATION_TAGS)
+        some = tagger.with_tags(tagger.labels.names[::step])
         inputs = label_inputs(some.label_state)
         graphs["model"] = quantize(graphs["model"], photos[::2], inputs)
     for name, graph in graphs.items():
@@ -219,7 +242,8 @@ def family_of(model: OpenModel) -> str:
 def label_inputs(state: object) -> dict[str, npt.NDArray[Any]]:
     """The label side as inputs of the graph ``model``."""
     if isinstance(state, LabelState):
-        return {"queries": _array(state.queries[0]), "projected": _array(state.projected[0])}
+        queries, projected = pack(state)
+        return {"queries": _array(queries[0]), "projected": _array(projected[0])}
     if isinstance(state, GroupwiseState):
         return {
             "queries": _array(state.queries),
@@ -263,10 +287,8 @@ def _save_arrays(path: Path, arrays: Arrays) -> None:
 
 
 def _save_graph(graph: onnx.ModelProto, path: Path) -> None:
-    import onnx
-
     file = path.with_suffix(".onnx")
-    onnx.save(graph, file)
+    save_graph(graph, file)
     if path == file:
         return
     try:
@@ -276,3 +298,4 @@ def _save_graph(graph: onnx.ModelProto, path: Path) -> None:
     # Not openvino.convert_model: that one reports its use over the network.
     openvino.save_model(openvino.Core().read_model(file), path, compress_to_fp16=False)
     file.unlink()
+    file.with_name(f"{file.name}{DATA_SUFFIX}").unlink(missing_ok=True)

@@ -13,6 +13,7 @@ from __future__ import annotations
 import logging
 import warnings
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -32,11 +33,28 @@ if TYPE_CHECKING:
 OPSET = 18
 #: the file format that goes with it: read by onnxruntime 1.14 and newer
 IR_VERSION = 8
-#: a file of protocol buffers holds no more
+#: a file of protocol buffers holds no more; larger graphs keep their weights in a file beside it
 MAX_BYTES = 2**31 - 2**20
+#: ending of that file
+DATA_SUFFIX = ".data"
 
 #: sizes of the examples with which a network is looked at: any but 0 and 1, all different
 _IMAGES, _TAGS, _DESCRIPTIONS = 2, 5, 3
+
+
+def pack(state: LabelState) -> tuple[Tensor, Tensor]:
+    """Queries [1, T, D] and projected queries [1, T, D], or [1, T, D + W + 1] where the network
+    compares tags with the mean token."""
+    if state.match is None:
+        return state.queries, state.projected
+    return state.queries, torch.cat([state.projected, state.match], dim=-1)
+
+
+def unpack(queries: Tensor, projected: Tensor) -> LabelState:
+    """What `pack` packed."""
+    width = queries.shape[-1]
+    match = projected[..., width:] if projected.shape[-1] > width else None
+    return LabelState(queries, projected[..., :width], match)
 
 
 class _Images(nn.Module):
@@ -58,7 +76,7 @@ class _ByQueries(_Images):
 
     def forward(self, pixels: Tensor, queries: Tensor, projected: Tensor) -> tuple[Tensor, Tensor]:
         tokens = self.encode(pixels)
-        labels = LabelState(queries[None], projected[None])
+        labels = unpack(queries[None], projected[None])
         return self.network.decoder(labels, tokens), tokens[:, 0]
 
 
@@ -90,15 +108,15 @@ class _ByNumber(_Images):
 
 
 class _Labels(nn.Module):
-    """Text embeddings [T, E] to queries and projected queries [T, D]."""
+    """Text embeddings [T, E] to queries [T, D] and projected queries, as `pack` gives them."""
 
     def __init__(self, network: TaggingNetwork) -> None:
         super().__init__()
         self.network = network
 
     def forward(self, embeddings: Tensor) -> tuple[Tensor, Tensor]:
-        state = self.network.prepare(embeddings)
-        return state.queries[0], state.projected[0]
+        queries, projected = pack(self.network.prepare(embeddings))
+        return queries[0], projected[0]
 
 
 @dataclass(frozen=True)
@@ -117,7 +135,7 @@ def image_graph(model: OpenModel) -> onnx.ModelProto:
         model: in float32, on the CPU
 
     Raises:
-        ModelError: torch cannot export the network, or it does not fit one file
+        ModelError: torch cannot export the network
         MissingExtraError: onnx or onnxscript is not installed
     """
     network, size = model.network, model.image_size
@@ -158,6 +176,9 @@ def _label_inputs(model: OpenModel) -> dict[str, Tensor]:
     """Examples for nano, RAM and Tag2Text."""
     hidden = model.sizes.decoder.hidden
     inputs = {name: torch.randn(_TAGS, hidden) for name in ("queries", "projected")}
+    if getattr(model.network, "match", None) is not None:
+        behind = model.network.encoder.token_width + 1
+        inputs["projected"] = torch.randn(_TAGS, hidden + behind)
     if isinstance(model.network, Tag2Text):
         inputs |= {"weight": torch.randn(_TAGS, hidden), "bias": torch.randn(_TAGS)}
     return inputs
@@ -169,9 +190,6 @@ def _export(module: nn.Module, sample: _Sample) -> onnx.ModelProto:
             __import__(package)
         except ImportError as error:
             raise MissingExtraError(package, "export") from error
-    size = sum(weight.nbytes for weight in module.parameters())
-    if size > MAX_BYTES:
-        raise ModelError(f"the network has {size:,} bytes; an ONNX file holds {MAX_BYTES:,}")
     names = {name for row in sample.free.values() for name in row.values()}
     axes = {name: torch.export.Dim(name, min=1) for name in names}
     shapes = [
@@ -205,6 +223,29 @@ def _tidy(graph: onnx.ModelProto) -> onnx.ModelProto:
     graph.ir_version = IR_VERSION
     graph.producer_name, graph.producer_version = "anytag", ""
     return graph
+
+
+def weights_apart(graph: onnx.ModelProto) -> bool:
+    """Whether the graph is too large for one file."""
+    return sum(len(one.raw_data) for one in graph.graph.initializer) > MAX_BYTES
+
+
+def save_graph(graph: onnx.ModelProto, file: Path) -> None:
+    """Write ``NAME.onnx``, and beside it ``NAME.onnx.data`` where one file cannot hold it all.
+
+    Weights leave ``graph`` on the way into the second file.
+    """
+    import onnx
+
+    apart = weights_apart(graph)
+    onnx.save(
+        graph,
+        file,
+        save_as_external_data=apart,
+        all_tensors_to_one_file=True,
+        location=f"{file.name}{DATA_SUFFIX}",
+        size_threshold=1024,
+    )
 
 
 class _QuietTorch:

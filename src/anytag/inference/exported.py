@@ -12,7 +12,8 @@ config.json                     of the model that was exported; not read here
 Inputs of the graph ``model``, by family:
 
     all             pixels uint8 [B, S, S, 3], RGB; scaling and normalisation are inside
-    nano, RAM       queries and projected [T, D], what the graph ``labels`` makes of
+    nano, RAM       queries and projected [T, D] (nano [T, D + W + 1], see
+                    `anytag.inference.export_graph.pack`), what the graph ``labels`` makes of
                     embeddings [T, E]
     RAM++           descriptions [T, K, E], num_descriptions int64 [T]
     Tag2Text        queries, projected, weight [T, D], bias [T]

@@ -94,6 +94,7 @@ def stream(
     batch_size: int = 32,
     workers: int = 4,
     pad_to: int = 1,
+    partial: bool = False,
 ) -> Generator[Scored[T], None, None]:
     """Score items in order.
 
@@ -108,6 +109,7 @@ def stream(
             this. On the CPU the last bits of a score depend on how many images are computed
             together (measured: up to 1e-7), and on nothing else in the batch: with as many as the
             model takes at once, a resumed run has the bits of an uninterrupted one.
+        partial: scores are NaN for tags that were not asked; without it any NaN is an error
 
     Yields:
         One `Scored` for each item. Closing the generator early stops the threads as soon as the
@@ -126,7 +128,7 @@ def stream(
             batch = [_wait(*waiting.popleft()) for _ in range(min(batch_size, len(waiting)))]
             for item in islice(source, window - len(waiting)):  # decoded while the model works
                 waiting.append((item, pool.submit(load, item)))
-            yield from _score_batch(batch, score, pad_to)
+            yield from _score_batch(batch, score, pad_to, partial)
             del batch
     finally:
         pool.shutdown(cancel_futures=True)
@@ -161,7 +163,7 @@ def _wait(item: T, future: Future[Decoded]) -> tuple[T, Decoded | ItemError]:
 
 
 def _score_batch(
-    batch: list[tuple[T, Decoded | ItemError]], score: Score, pad_to: int
+    batch: list[tuple[T, Decoded | ItemError]], score: Score, pad_to: int, partial: bool
 ) -> Iterator[Scored[T]]:
     images = [loaded.pixels for _, loaded in batch if not isinstance(loaded, ItemError)]
     rows: Iterator[tuple[Scores, str | None]] = iter(())
@@ -175,13 +177,29 @@ def _score_batch(
             yield Scored(item=item, error=loaded)
             continue
         scores, caption = next(rows)
-        finite = bool(np.isfinite(scores).all())
-        yield Scored(
-            item=item,
-            width=loaded.width,
-            height=loaded.height,
-            sha256=loaded.sha256,
-            scores=scores if finite else None,
-            caption=caption if finite else None,
-            error=None if finite else ItemError(type="not_finite", message=_NOT_FINITE),
-        )
+        yield scored_item(item, loaded, scores, caption, partial=partial)
+
+
+def scored_item(
+    item: T,
+    loaded: Decoded,
+    scores: Scores,
+    caption: str | None = None,
+    *,
+    partial: bool = False,
+) -> Scored[T]:
+    """One item with its scores [num_tags], or with an error where they are no numbers.
+
+    With ``partial``, some may be NaN, though not all.
+    """
+    finite = np.isfinite(scores)
+    good = bool(finite.any() if partial else finite.all())
+    return Scored(
+        item=item,
+        width=loaded.width,
+        height=loaded.height,
+        sha256=loaded.sha256,
+        scores=scores if good else None,
+        caption=caption if good else None,
+        error=None if good else ItemError(type="not_finite", message=_NOT_FINITE),
+    )

@@ -47,6 +47,8 @@ class Format(str, Enum):
     COCO = "coco"
     #: sidecars beside the images (`sidecars`), not a file of its own
     XMP = "xmp"
+    #: shards with the images (`webdataset`), not a file of its own
+    WEBDATASET = "webdataset"
 
     @classmethod
     def of_file(cls, path: Path) -> Format:
