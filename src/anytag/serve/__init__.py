@@ -1,0 +1,1 @@
+"""The HTTP server of ``anytag serve``; needs ``pip install 'anytag[serve]'``."""
