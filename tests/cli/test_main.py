@@ -11,10 +11,10 @@ import pytest
 
 import anytag
 from anytag.cli import main as cli_main
-from anytag.errors import AnytagError, LabelError, UsageError
+from anytag.errors import AnytagError, ConfigError, LabelError, UsageError
 
 COMMANDS = ["tag", "untag", "demo", "info", "caption", "convert", "eval", "calibrate", "export"]
-COMMANDS += ["explain", "bench"]
+COMMANDS += ["explain", "bench", "serve"]
 
 
 def test_version(cli: Any) -> None:
@@ -50,7 +50,13 @@ def test_nothing_heavy_is_imported_for_the_help() -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "code"), [(UsageError("why"), 2), (LabelError("why"), 1), (AnytagError("why"), 1)]
+    ("error", "code"),
+    [
+        (UsageError("why"), 2),
+        (ConfigError("why"), 2),
+        (LabelError("why"), 1),
+        (AnytagError("why"), 1),
+    ],
 )
 def test_errors_are_one_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: Any, code: int

@@ -22,8 +22,9 @@ MakePhotos = Callable[..., Path]
 
 OPTIONS = """
     --always --backend --batch-size --caption --caption-txt --device --dry-run --dtype --embed
-    --exclude --extend-tags --format --from-file --lang --model --output --overwrite --quiet
-    --recursive --resume --tag --tags --threshold --thresholds --top-k --workers --xmp-naming
+    --engine --exclude --extend-tags --format --from-file --lang --model --output --overwrite
+    --quiet --ray-address --ray-workers --recursive --resume --shard-size --tag --tags --threshold
+    --thresholds --top-k --workers --xmp-naming
 """
 
 

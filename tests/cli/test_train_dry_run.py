@@ -64,6 +64,14 @@ def test_unknown_devices_are_wrong_usage(data: Path) -> None:
     assert "no device 'b9000'; known are A100" in done.stderr
 
 
+def test_a_mistyped_key_is_wrong_usage(data: Path) -> None:
+    done = anytag(
+        data.parent, "--preset", "finetune", "--data", "my.csv", "-o", "runs/mine", "run.epoch=1"
+    )
+    assert done.returncode == 2
+    assert "unknown key 'epoch'; did you mean 'epochs'?" in done.stderr
+
+
 @pytest.mark.slow
 def test_ram_14m_needs_neither_data_nor_weights(tmp_path: Path) -> None:
     done = anytag(tmp_path, "--preset", "ram_14m", "--data", "/no/data", "-o", "runs/ram")

@@ -12,8 +12,8 @@ import typer
 
 import anytag
 from anytag.checkpoints.find import EMBEDDED, find_model
-from anytag.cli.scoring import score_with_bar
-from anytag.errors import AnnotationError, MissingExtraError, UsageError
+from anytag.cli.scoring import ScoringOptions, score_with_bar
+from anytag.errors import AnnotationError, MissingExtraError
 from anytag.evaluation.annotation_kinds import read_annotations
 from anytag.evaluation.annotations import Annotations
 from anytag.evaluation.asking import ask_tagger, find_all
@@ -41,7 +41,7 @@ _NUM_NAMES = 10
 
 
 @dataclass(frozen=True, kw_only=True)
-class CalibrateOptions:
+class CalibrateOptions(ScoringOptions):
     """The options of ``anytag calibrate``, by the names of its parameters.
 
     Raises:
@@ -50,23 +50,16 @@ class CalibrateOptions:
 
     model: str
     data: Path
-    kind: str
-    tags: Path | None
-    images: Path | None
     weak: bool
     target_precision: float | None
     best_f1: bool
-    out: Path | None
     in_place: bool
-    quiet: bool
-    device: str
-    dtype: str
-    batch_size: int
-    workers: int | None
 
-    def __post_init__(self) -> None:
+    def mistakes(self) -> dict[str, bool]:
+        """See `ScoringOptions`."""
         target = self.target_precision
-        wrong = {
+        in_package = self.in_place and self.model in EMBEDDED
+        return {
             "say what for: --target-precision P or --best-f1": (
                 (target is not None) == self.best_f1
             ),
@@ -76,21 +69,11 @@ class CalibrateOptions:
             "say where to: -o DIR for a copy of the model, or --in-place": (
                 (self.out is not None) == self.in_place
             ),
-            f"--in-place: {self.model} is part of the package; make a copy with -o DIR": (
-                self.in_place and self.model in EMBEDDED
-            ),
-            f"--images {self.images}: is no folder": (
-                self.images is not None and not self.images.is_dir()
-            ),
-            f"-o {self.out}: is a file; expected a folder": (
-                self.out is not None and self.out.is_file()
+            f"--in-place: {self.model} is part of the package; make a copy with -o DIR": in_package,
+            f"--in-place: {self.model} is no folder of yours; use -o DIR": (
+                self.in_place and not in_package and not Path(self.model).is_dir()
             ),
         }
-        for message, is_wrong in wrong.items():
-            if is_wrong:
-                raise UsageError(message)
-        if self.in_place and not Path(self.model).is_dir():
-            raise UsageError(f"--in-place: {self.model} is no folder of yours; use -o DIR")
 
     @property
     def aim(self) -> Aim:
@@ -200,15 +183,7 @@ def _score(
     paths = find_all(annotations.images, options.images, places)
     name = Path(options.model).name
     store = ScoreStore(folder, name, asked.settings, annotations.images, asked.num_columns)
-    system, failed = score_with_bar(
-        asked,
-        annotations.images,
-        paths,
-        store,
-        batch_size=options.batch_size,
-        workers=options.workers,
-        quiet=options.quiet,
-    )
+    system, failed = score_with_bar(asked, annotations.images, paths, store, options)
     if failed and not options.quiet:
         image, message = next(iter(failed.items()))
         typer.echo(

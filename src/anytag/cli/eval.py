@@ -125,6 +125,9 @@ def evaluate(
     dtype: opt.Dtype = "auto",
     batch_size: opt.BatchSize = 32,
     workers: opt.Workers = None,
+    engine: opt.Engine = opt.RunOn.LOCAL,
+    ray_address: opt.RayAddress = None,
+    ray_workers: opt.RayWorkers = None,
 ) -> None:
     """Measure models on a test set, on the same list of tags, beside what others have published.
 

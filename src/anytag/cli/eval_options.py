@@ -6,13 +6,16 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from anytag.cli.options import RunOn
+from anytag.cli.ray_options import check_ray
+from anytag.cli.scoring import ScoringOptions
 from anytag.errors import UsageError
 from anytag.evaluation.benchmarks import Benchmark, find_benchmark
 from anytag.evaluation.operating import Rule
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvalOptions:
+class EvalOptions(ScoringOptions):
     """The options of ``anytag eval``, by the names of its parameters.
 
     Raises:
@@ -21,44 +24,37 @@ class EvalOptions:
 
     set_name: str | None
     annotations: Path | None
-    kind: str
-    tags: Path | None
-    images: Path | None
     model: list[str] | None
     scores: list[str] | None
     threshold: str
     prompt: str
     descriptions: Path | None
-    out: Path | None
-    quiet: bool
-    device: str
-    dtype: str
-    batch_size: int
-    workers: int | None
+    engine: RunOn = RunOn.LOCAL
+    ray_address: str | None = None
+    ray_workers: int | None = None
 
     def __post_init__(self) -> None:
-        wrong = {
+        super().__post_init__()
+        check_ray(self.engine, self.ray_address, self.ray_workers)
+        names = [name for name, _ in (*self.models, *self.score_files)]
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            raise UsageError(f"two systems are named {twice!r}; name them: --model NAME=M")
+
+    def mistakes(self) -> dict[str, bool]:
+        """See `ScoringOptions`."""
+        return {
             "nothing to evaluate: name a set (--set NAME) or a file (--annotations FILE)": (
                 self.set_name is None and self.annotations is None
             ),
             "--kind and --set exclude each other: a set has its kind": (
                 self.set_name is not None and self.kind != "auto"
             ),
-            f"--images {self.images}: is no folder": (
-                self.images is not None and not self.images.is_dir()
-            ),
-            f"-o {self.out}: is a file; expected a folder": (
-                self.out is not None and self.out.is_file()
+            "--engine ray needs a folder that all workers see: -o DIR": (
+                self.engine is RunOn.RAY and self.out is None
             ),
             "--prompt needs {} where the tag goes": "{}" not in self.prompt,
         }
-        for message, is_wrong in wrong.items():
-            if is_wrong:
-                raise UsageError(message)
-        names = [name for name, _ in (*self.models, *self.score_files)]
-        twice = next((name for name in names if names.count(name) > 1), None)
-        if twice is not None:
-            raise UsageError(f"two systems are named {twice!r}; name them: --model NAME=M")
 
     @property
     def rule(self) -> Rule:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from datetime import datetime, timezone
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,10 @@ import typer
 
 import anytag
 from anytag.cli.eval_options import EvalOptions
+from anytag.cli.options import RunOn
+from anytag.cli.ray_options import make_pool
 from anytag.cli.scoring import score_with_bar
+from anytag.distributed.pool import Pool
 from anytag.errors import MissingExtraError, UsageError
 from anytag.evaluation.annotation_kinds import read_annotations
 from anytag.evaluation.annotations import Annotations
@@ -95,31 +99,47 @@ def _score(
     failed: dict[str, str] = {}
     paths = _find(options, annotations) if options.models else []
     measured = []
-    for name, source in options.models:
-        asked = _ask(options, name, source, annotations.classes, names_of)
-        store = ScoreStore(
-            None if options.out is None else options.out / "scores",
-            name,
-            asked.settings,
-            annotations.images,
-            asked.num_columns,
-        )
-        system, lost = score_with_bar(
-            asked,
-            annotations.images,
-            paths,
-            store,
-            batch_size=options.batch_size,
-            workers=options.workers,
-            quiet=options.quiet,
-        )
-        measured.append(system)
-        failed |= lost
+    with _pool(options) as pool:
+        for name, source in options.models:
+            system, lost = _measure(options, name, source, annotations, names_of, paths, pool)
+            measured.append(system)
+            failed |= lost
     for image, message in list(failed.items())[:NUM_SHOWN_ERRORS]:
         _say(options, f"failed: {display_path(image)}: {message}")
     if len(failed) > NUM_SHOWN_ERRORS:
         _say(options, f"  and {len(failed) - NUM_SHOWN_ERRORS:,} more images")
     return [*measured, *systems], len(failed)
+
+
+def _measure(
+    options: EvalOptions,
+    name: str,
+    source: str,
+    annotations: Annotations,
+    names_of: Mapping[str, Sequence[str]],
+    paths: Sequence[Path],
+    pool: Pool | None,
+) -> tuple[SystemScores, dict[str, str]]:
+    """Scores of one model, and the photos that failed."""
+    asked = ask(options, name, source, annotations.classes, names_of)
+    folder = None if options.out is None else options.out / "scores"
+    store = ScoreStore(folder, name, asked.settings, annotations.images, asked.num_columns)
+    if pool is None:
+        return score_with_bar(asked, annotations.images, paths, store, options)
+    from anytag.cli.eval_shards import ScoreShards, score_on
+
+    assert folder is not None
+    make = partial(ScoreShards, options, name, source, annotations.classes, names_of)
+    scratch = folder / "ray"
+    return score_on(
+        pool, make, asked, annotations.images, paths, store, scratch, quiet=options.quiet
+    )
+
+
+def _pool(options: EvalOptions) -> AbstractContextManager[Pool | None]:
+    if options.engine is RunOn.LOCAL or not options.models:
+        return nullcontext()
+    return make_pool(options.ray_address, options.ray_workers, options.device)
 
 
 def _find(options: EvalOptions, annotations: Annotations) -> list[Path]:
@@ -128,13 +148,14 @@ def _find(options: EvalOptions, annotations: Annotations) -> list[Path]:
     return find_all(annotations.images, options.images, places)
 
 
-def _ask(
+def ask(
     options: EvalOptions,
     name: str,
     source: str,
     classes: Sequence[str],
     names_of: Mapping[str, Sequence[str]],
 ) -> Asked:
+    """The model, asked for the classes of a test set."""
     family, colon, rest = source.partition(":")
     if colon and family in ("clip", "siglip"):
         from anytag.evaluation.zero_shot import ZeroShot

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -32,6 +32,33 @@ def interrupts_wait() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
         if waiting:
             raise KeyboardInterrupt
+
+
+@contextmanager
+def interrupts_drain(stop: Callable[[], None]) -> Iterator[None]:
+    """Ctrl-C inside this block lets work that was begun end; a second one does not.
+
+    Args:
+        stop: lets no more work begin
+    """
+    waiting = False
+
+    def note(number: int, frame: FrameType | None) -> None:
+        nonlocal waiting
+        if waiting:
+            raise KeyboardInterrupt
+        waiting = True
+        stop()
+        typer.echo("\nanytag: what is begun is completed; Ctrl-C again to stop at once", err=True)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield  # Python delivers signals to the main thread only
+        return
+    before = signal.signal(signal.SIGINT, note)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @contextmanager

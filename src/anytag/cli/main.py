@@ -12,12 +12,13 @@ from typing import Annotated
 import typer
 
 import anytag
-from anytag.errors import AnytagError, UsageError
+from anytag.errors import AnytagError, ConfigError, UsageError
 
 
 def build_app() -> typer.Typer:
     """The command line; nothing heavy is imported before a command runs."""
     from anytag.cli import (
+        ablate,
         bench,
         calibrate,
         caption,
@@ -32,6 +33,7 @@ def build_app() -> typer.Typer:
         info,
         labels,
         parse,
+        serve,
         tag,
         train,
         untag,
@@ -57,11 +59,13 @@ def build_app() -> typer.Typer:
     app.command()(convert.convert)
     app.command()(export.export)
     app.command()(bench.bench)
+    app.command()(serve.serve)
     app.command()(parse.parse)
     app.command(name="eval")(eval.evaluate)
     app.command()(calibrate.calibrate)
     app.add_typer(labels.build_app(), name="labels")
     app.command()(train.train)
+    app.command()(ablate.ablate)
     return app
 
 
@@ -71,7 +75,7 @@ def main() -> None:
         build_app()()
     except AnytagError as error:
         fail(str(error))
-        sys.exit(2 if isinstance(error, UsageError) else 1)
+        sys.exit(2 if isinstance(error, UsageError | ConfigError) else 1)
 
 
 def fail(message: str) -> None:

@@ -14,6 +14,7 @@ _TAGS = "Which tags"
 _OUTPUT = "Output"
 _XMP = "With --format xmp"
 _SPEED = "Model and speed"
+_RAY = "Many machines"
 
 
 class XmpNaming(str, Enum):
@@ -33,11 +34,53 @@ class RunBy(str, Enum):
     OPENVINO = "openvino"
 
 
+class RunOn(str, Enum):
+    """Where the work is done."""
+
+    LOCAL = "local"
+    RAY = "ray"
+
+
+Engine = Annotated[
+    RunOn,
+    typer.Option(
+        "--engine",
+        help="local: this process. ray: a pool of Ray workers, see docs/scale.md.",
+        rich_help_panel=_RAY,
+    ),
+]
+RayAddress = Annotated[
+    str | None,
+    typer.Option(
+        metavar="local|auto|ADDRESS",
+        help="Ray of our own (local), or a running cluster; RAY_ADDRESS if not given, else local.",
+        rich_help_panel=_RAY,
+    ),
+]
+RayWorkers = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        help="Workers, each with a model; one for each GPU, or processor, if not given.",
+        rich_help_panel=_RAY,
+    ),
+]
+ShardSize = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        help="Images that one worker does at a time, and loses when it dies; 500 if not given. "
+        "Tar and Parquet files are a shard each.",
+        rich_help_panel=_RAY,
+    ),
+]
+
 Paths = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="PATH",
-        help="Images, folders, quoted globs, URLs; - reads a list from standard input.",
+        help="Images, folders, quoted globs, URLs, webdataset .tar, .parquet; - reads a list from "
+        "standard input.",
         show_default=False,
     ),
 ]

@@ -8,7 +8,9 @@ from typing import Annotated
 
 import typer
 
+from anytag.cli import options as opt
 from anytag.cli.interrupts import interrupts_told
+from anytag.cli.ray_options import check_ray
 from anytag.errors import UsageError
 
 
@@ -82,6 +84,9 @@ def parse(
     resume: _Resume = False,
     overwrite: _Overwrite = False,
     quiet: _Quiet = False,
+    engine: opt.Engine = opt.RunOn.LOCAL,
+    ray_address: opt.RayAddress = None,
+    ray_workers: opt.RayWorkers = None,
 ) -> None:
     """Captions to tags: objects, scenes, attributes, actions.
 
@@ -93,7 +98,11 @@ def parse(
         anytag parse train.tsv --labels tags.txt --format csv > tags.csv
         echo "two dogs without a leash" | anytag parse -
         anytag parse captions.txt --parser spacy:en_core_web_sm
+        anytag parse captions.jsonl --engine ray -o tags.jsonl --resume
     """
+    check_ray(engine, ray_address, ray_workers)
+    if engine is opt.RunOn.RAY and (out is None or "-" in inputs):
+        raise UsageError("--engine ray reads files, not standard input, and needs -o OUT")
     _check(inputs, labels, model, mode, parser, out, resume, overwrite)
     from anytag.cli.parse_batches import ParserSpec
     from anytag.cli.parse_run import run
@@ -109,16 +118,31 @@ def parse(
         form=form.value,
     )
     with interrupts_told():
-        code = run(
-            inputs,
-            spec,
-            column=column,
-            out=out,
-            processes=processes,
-            resume=resume,
-            overwrite=overwrite,
-            quiet=quiet,
-        )
+        if engine is opt.RunOn.RAY:
+            from anytag.cli.parse_ray import run as run_on_ray
+
+            assert out is not None
+            code = run_on_ray(
+                inputs,
+                spec,
+                column=column,
+                out=out,
+                mode="resume" if resume else "overwrite" if overwrite else "new",
+                quiet=quiet,
+                address=ray_address,
+                workers=ray_workers,
+            )
+        else:
+            code = run(
+                inputs,
+                spec,
+                column=column,
+                out=out,
+                processes=processes,
+                resume=resume,
+                overwrite=overwrite,
+                quiet=quiet,
+            )
     raise typer.Exit(code)
 
 

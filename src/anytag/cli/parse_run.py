@@ -24,7 +24,8 @@ from anytag.data.captions import read_blocks
 from anytag.errors import OutputError, UsageError
 from anytag.files import atomic_write, display_path
 
-_MAX_SHOWN = 10
+#: errors that are shown
+MAX_SHOWN = 10
 #: a run that is killed loses as much
 _SECONDS_BETWEEN_NOTES = 1.0
 
@@ -86,7 +87,7 @@ def run(
             finally:
                 note.write(progress)
     if not quiet:
-        _summary(progress)
+        summary(progress)
     return 1 if progress.failed else 0
 
 
@@ -99,7 +100,7 @@ def _reader(path: str, column: str | None) -> Iterator[CaptionBlock]:
 def _to_stdout(blocks: Iterator[CaptionBlock], spec: ParserSpec, processes: int) -> Progress:
     progress = Progress()
     if spec.form == "csv":
-        sys.stdout.buffer.write(_header())
+        sys.stdout.buffer.write(header())
     for done in parse_blocks(blocks, spec, processes=processes):
         sys.stdout.buffer.write(done.data)
         sys.stdout.buffer.flush()
@@ -108,7 +109,8 @@ def _to_stdout(blocks: Iterator[CaptionBlock], spec: ParserSpec, processes: int)
     return progress
 
 
-def _header() -> bytes:
+def header() -> bytes:
+    """First line of CSV."""
     return (",".join(CSV_COLUMNS) + "\n").encode()
 
 
@@ -124,11 +126,17 @@ def _note_path(out: Path) -> Path:
     return out.with_name(out.name + ".run.json")
 
 
+def write_note(out: Path, settings: dict[str, Any], progress: Progress) -> None:
+    """``OUT.run.json``: what OUT holds."""
+    with atomic_write(_note_path(out), text=True) as file:
+        json.dump({"settings": settings, "progress": asdict(progress)}, file, indent=1)
+
+
 class _Note:
     """``OUT.run.json``; written now and then only, as each time the disk is waited for."""
 
     def __init__(self, out: Path, settings: dict[str, Any]) -> None:
-        self._path = _note_path(out)
+        self._out = out
         self._settings = settings
         self._written = time.monotonic()
 
@@ -138,8 +146,7 @@ class _Note:
             self.write(progress)
 
     def write(self, progress: Progress) -> None:
-        with atomic_write(self._path, text=True) as file:
-            json.dump({"settings": self._settings, "progress": asdict(progress)}, file, indent=1)
+        write_note(self._out, self._settings, progress)
         self._written = time.monotonic()
 
 
@@ -159,8 +166,8 @@ def _opened(
         file.seek(progress.bytes)
         file.truncate()
         if not progress.bytes and settings["form"] == "csv":
-            _write(file, _header(), out)
-            progress.bytes = len(_header())
+            _write(file, header(), out)
+            progress.bytes = len(header())
         _Note(out, settings).write(progress)
         yield file, progress
 
@@ -188,13 +195,14 @@ def _resumed(out: Path, settings: dict[str, Any]) -> Progress:
 def _show(done: Output, progress: Progress) -> None:
     """Errors on standard error, the first ones only; all are in the output."""
     shown = progress.failed - len(done.errors)
-    for message in done.errors[: max(0, _MAX_SHOWN - shown)]:
+    for message in done.errors[: max(0, MAX_SHOWN - shown)]:
         print(f"anytag: {display_path(message)}", file=sys.stderr)
-    if shown < _MAX_SHOWN <= progress.failed:
+    if shown < MAX_SHOWN <= progress.failed:
         print("anytag: further errors are in the output only", file=sys.stderr)
 
 
-def _summary(progress: Progress) -> None:
+def summary(progress: Progress) -> None:
+    """The last line on standard error."""
     parts = [f"{progress.captions - progress.failed:,} captions, {progress.tags:,} tags"]
     if progress.failed:
         parts.append(f"{progress.failed:,} rows without a caption")

@@ -21,9 +21,9 @@ from rich.text import Text
 
 
 class Advance(Protocol):
-    """Tells the bar that one more image is done."""
+    """Tells the bar that some more images are done, and how many of them failed."""
 
-    def __call__(self, *, failed: bool) -> None: ...
+    def __call__(self, *, failed: int, num: int = 1) -> None: ...
 
 
 class _Rate(ProgressColumn):
@@ -58,9 +58,9 @@ def progress_bar(*, shown: bool, count: Callable[[], int] | None) -> Iterator[Ad
         if shown and count is not None:
             Thread(target=lambda: progress.update(task, total=count()), daemon=True).start()
 
-        def advance(*, failed: bool) -> None:
+        def advance(*, failed: int, num: int = 1) -> None:
             nonlocal num_failed
             num_failed += failed
-            progress.update(task, advance=1, errors=f"{num_failed} failed" if num_failed else "")
+            progress.update(task, advance=num, errors=f"{num_failed} failed" if num_failed else "")
 
         yield advance

@@ -37,6 +37,10 @@ def tag(
     backend: opt.Backend = opt.RunBy.AUTO,
     batch_size: opt.BatchSize = 32,
     workers: opt.Workers = None,
+    engine: opt.Engine = opt.RunOn.LOCAL,
+    ray_address: opt.RayAddress = None,
+    ray_workers: opt.RayWorkers = None,
+    shard_size: opt.ShardSize = None,
 ) -> None:
     """Tag photos.
 
@@ -48,13 +52,19 @@ def tag(
         anytag tag "photos/**/*.jpg" --top-k 10 --format csv > tags.csv
         anytag tag photos -r --format xmp --dry-run
         find . -name "*.webp" -print0 | anytag tag - --extend-tags mine.txt
+        anytag tag shards/*.tar --engine ray -o tagged --format webdataset --resume
     """
     given = dict(locals())  # before any other name exists: exactly the options
     from anytag.cli.tag_options import TagOptions
 
     options = TagOptions(**given)
     with interrupts_told():
-        from anytag.cli.tag_run import run
+        if options.engine is opt.RunOn.RAY:
+            from anytag.cli.tag_ray import run as run_on_ray
 
-        code = run(options)
+            code = run_on_ray(options)
+        else:
+            from anytag.cli.tag_run import run
+
+            code = run(options)
     raise typer.Exit(code)

@@ -7,11 +7,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from anytag.cli.options import RunBy, XmpNaming
+from anytag.cli.options import RunBy, RunOn, XmpNaming
+from anytag.cli.ray_options import check_ray
 from anytag.data.discover import UrlItem, read_list
 from anytag.errors import UsageError
 from anytag.files import display_path
 from anytag.inference.writers import Format
+
+#: formats of which parts can be read one by one
+IN_PARTS = (Format.JSONL, Format.CSV, Format.PARQUET, Format.WEBDATASET)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,8 +54,14 @@ class TagOptions:
     backend: RunBy
     batch_size: int
     workers: int | None
+    engine: RunOn
+    ray_address: str | None
+    ray_workers: int | None
+    shard_size: int | None
 
     def __post_init__(self) -> None:
+        on_ray = self.engine is RunOn.RAY
+        check_ray(self.engine, self.ray_address, self.ray_workers, self.shard_size)
         xmp = self.form is Format.XMP
         wrong = {
             "no input: name images, folders or URLs, or use --from-file": not self.paths
@@ -68,13 +78,30 @@ class TagOptions:
             and self.out is None,
             "--caption needs a format that holds it: jsonl, json or parquet": self.caption
             and self._format not in (Format.JSONL, Format.JSON, Format.PARQUET),
-            f"-o {self.out}: is a folder": self.out is not None and self.out.is_dir(),
+            f"-o {self.out}: is a folder": self.out is not None
+            and self.out.is_dir()
+            and not on_ray,
             f"-o {self.out}: its folder does not exist": self.out is not None
             and not self.out.parent.is_dir(),
+            "--engine ray needs an output: -o OUT": on_ray and self.out is None,
+            "--engine ray writes nothing beside the images: no --caption-txt, no --format xmp": (
+                on_ray and (xmp or self.caption_txt)
+            ),
+            f"-o {self.out}: a folder of parts holds jsonl, csv, parquet or webdataset": (
+                on_ray and self.in_parts and self._format not in IN_PARTS
+            ),
+            "--format webdataset needs --engine ray and a folder: -o DIR": (
+                self.form is Format.WEBDATASET and not (on_ray and self.in_parts)
+            ),
         }
         for message, is_wrong in wrong.items():
             if is_wrong:
                 raise UsageError(message)
+
+    @property
+    def in_parts(self) -> bool:
+        """With ``--engine ray``: OUT is a folder, of a part for each shard."""
+        return self.out is not None and (self.out.is_dir() or not self.out.suffix)
 
     @property
     def _format(self) -> Format:

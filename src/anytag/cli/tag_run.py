@@ -21,6 +21,7 @@ from rich.console import Console
 from anytag.cli.interrupts import interrupts_wait
 from anytag.cli.progress import progress_bar
 from anytag.cli.tag_options import TagOptions
+from anytag.data.containers import SUFFIXES, Member, open_containers
 from anytag.data.discover import InputProblem, Item, UrlItem, find_images, path_text
 from anytag.data.images import LoadedImage
 from anytag.errors import ImageError, LabelError, MetadataError, OutputError, UsageError
@@ -44,8 +45,8 @@ MAX_WORKERS = 16
 
 def run(options: TagOptions) -> int:
     """Tag everything; the exit code."""
-    tagger = _make_tagger(options)
-    select = _make_selector(options, tagger)
+    tagger = make_tagger(options)
+    select = make_selector(options, tagger)
     run = _Run(options, tagger)
     try:
         with interrupts_wait():
@@ -80,14 +81,14 @@ class _Run:
         sidecars = _make_sidecars(options, done)
         on_cpu = tagger.device.type == "cpu"
         scored = stream(
-            (item for item in self._find() if path_text(item) not in done),
-            load=partial(_load, tagger),
-            score=_captioning(options, tagger) if options.caption else tagger.score,
+            (item for item in open_containers(self._find()) if path_text(item) not in done),
+            load=partial(load, tagger),
+            score=captioning(options, tagger) if options.caption else tagger.score_many,
             batch_size=options.batch_size,
             workers=options.workers or min(os.cpu_count() or 1, MAX_WORKERS),
             pad_to=(CPU_CHUNK if on_cpu else options.batch_size) if options.out else 1,
         )
-        count = None if options.num_stdin else lambda: sum(1 for _ in self._find()) - len(done)
+        count = None if self._is_uncounted() else lambda: sum(1 for _ in self._find()) - len(done)
         with (
             closing(scored),
             progress_bar(shown=self._bar_is_shown(), count=count) as advance,
@@ -121,6 +122,12 @@ class _Run:
     def _find(self) -> Iterator[Item]:
         return find_images(self._options.inputs(), recursive=self._options.recursive)
 
+    def _is_uncounted(self) -> bool:
+        """Whether only reading everything would show how many images there are."""
+        options = self._options
+        tables = any(one.lower().endswith(SUFFIXES) for one in options.paths or [])
+        return options.num_stdin > 0 or tables
+
     def _bar_is_shown(self) -> bool:
         # Results that scroll by on the same terminal are progress enough.
         free = self._options.out is not None or not sys.stdout.isatty()
@@ -135,9 +142,9 @@ class _Run:
             self._first_errors.append(result.error.message)
 
 
-def _captioning(options: TagOptions, tagger: Tagger) -> Score:
+def captioning(options: TagOptions, tagger: Tagger) -> Score:
     """Scores and captions, about the tags that are found; as many images at once as `score`."""
-    captioner = tagger.captioner(threshold=_threshold(options))
+    captioner = tagger.captioner(threshold=threshold(options))
 
     def score(pixels: npt.NDArray[np.uint8]) -> tuple[Scores, list[str]]:
         step = CPU_CHUNK if tagger.device.type == "cpu" else len(pixels)
@@ -148,26 +155,38 @@ def _captioning(options: TagOptions, tagger: Tagger) -> Score:
     return score
 
 
-def _load(tagger: Tagger, item: Item) -> LoadedImage:
-    if isinstance(item, InputProblem):
-        raise ImageError(item.kind, item.message)
-    return tagger.load(item.url if isinstance(item, UrlItem) else item)
+def load(tagger: Tagger, item: Item | Member) -> LoadedImage:
+    """Decode an item.
+
+    Raises:
+        ImageError, FetchError: it cannot be read
+    """
+    match item:
+        case InputProblem():
+            raise ImageError(item.kind, item.message)
+        case Member():
+            return tagger.load(item.content)
+        case UrlItem():
+            return tagger.load(item.url)
+    return tagger.load(item)
 
 
-def _write_beside(sidecars: list[Sidecar], item: Item, result: TagResult) -> TagResult:
+def _write_beside(sidecars: list[Sidecar], item: Item | Member, result: TagResult) -> TagResult:
     if result.error is not None:
         return result
     try:
         for sidecar in sidecars:
             if not isinstance(item, Path):
-                raise MetadataError(f"{path_text(item)}: nothing can be written beside a URL")
+                raise MetadataError(
+                    f"{path_text(item)}: nothing can be written beside a URL, or within a shard"
+                )
             sidecar(item, result)
     except MetadataError as error:
         return replace(result, tags=(), error=item_error(error))
     return result
 
 
-def _make_tagger(options: TagOptions) -> Tagger:
+def make_tagger(options: TagOptions) -> Tagger:
     """The model with the tags and thresholds that are asked for."""
     try:
         names = list(options.tag or [])
@@ -191,14 +210,14 @@ def _make_tagger(options: TagOptions) -> Tagger:
     return tagger
 
 
-def _make_selector(options: TagOptions, tagger: Tagger) -> TagSelector:
+def make_selector(options: TagOptions, tagger: Tagger) -> TagSelector:
     for name in _names(options.exclude):
         if tagger.labels.find(name) is None and not options.quiet:
             typer.echo(f"note: --exclude: the model has no tag {name!r}", err=True)
     try:
         return TagSelector(
             tagger.labels,
-            threshold=_threshold(options),
+            threshold=threshold(options),
             top_k=options.top_k,
             exclude=_names(options.exclude),
             always=_names(options.always),
@@ -208,7 +227,7 @@ def _make_selector(options: TagOptions, tagger: Tagger) -> TagSelector:
         raise UsageError(str(error)) from error
 
 
-def _threshold(options: TagOptions) -> float | Literal["auto"] | None:
+def threshold(options: TagOptions) -> float | Literal["auto"] | None:
     if options.threshold == "auto" or options.thresholds is not None:
         return "auto"
     if options.threshold is None:
@@ -248,11 +267,11 @@ def _open_output(options: TagOptions, tagger: Tagger) -> FileOutput | StreamOutp
         return StreamOutput(make_writer(form, sink, labels, language=options.lang))
     mode: Mode = "resume" if options.resume else "overwrite" if options.overwrite else "new"
     return FileOutput(
-        out, form, labels, language=options.lang, settings=_settings(options, tagger), mode=mode
+        out, form, labels, language=options.lang, settings=settings(options, tagger), mode=mode
     )
 
 
-def _settings(options: TagOptions, tagger: Tagger) -> dict[str, object]:
+def settings(options: TagOptions, tagger: Tagger) -> dict[str, object]:
     """All that changes a record or a file beside an image."""
     xmp = {
         "embed": options.embed,
@@ -262,7 +281,7 @@ def _settings(options: TagOptions, tagger: Tagger) -> dict[str, object]:
     return {
         "model": tagger.model_name,
         "tags (SHA-256)": hashlib.sha256(tagger.labels.to_json().encode()).hexdigest(),
-        "threshold": _threshold(options),
+        "threshold": threshold(options),
         "top_k": options.top_k,
         "exclude": sorted(_names(options.exclude)),
         "always": _names(options.always),

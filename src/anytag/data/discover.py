@@ -111,7 +111,7 @@ def read_list(file: BinaryIO) -> Iterator[Path | UrlItem]:
         yield from (_list_entry(entry) for entry in rest.split(separator or b"\n") if entry.strip())
 
 
-def path_text(item: Item | str) -> str:
+def path_text(item: Item | str | os.PathLike[str]) -> str:
     r"""A path or URL as valid Unicode text, for records and messages; reversible.
 
     Bytes of a file name that are no UTF-8 become ``\xNN``. `path_from_text` gives the path back.

@@ -1,0 +1,121 @@
+"""The command line with a model that is fast, run on a pool in this process."""
+
+from __future__ import annotations
+
+import io
+import random
+import sys
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from anytag.distributed.pool import here
+from anytag.engine.steps import Step
+
+_FAKE = Path(__file__).parents[1] / "cli" / "fake_anytag.py"
+#: they hold the real model's class once they were imported
+_OF_THE_MODEL = ("tag_run", "tag_shards", "tag_ray")
+
+Tag = Callable[..., int]
+
+
+@pytest.fixture
+def step(tmp_path: Path) -> Step:
+    folder = tmp_path / "step"
+    folder.mkdir()
+    return Step(name="step", folder=folder, fingerprint="f")
+
+
+@pytest.fixture
+def tag(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tag:
+    """``tag(*arguments)``: ``anytag tag`` in the test's folder; ``pool=`` gives it a pool."""
+    spec = spec_from_file_location("anytag.inference.tagger", _FAKE)
+    assert spec is not None
+    assert spec.loader is not None
+    fake = module_from_spec(spec)
+    spec.loader.exec_module(fake)
+    monkeypatch.setitem(sys.modules, "anytag.inference.tagger", fake)
+    for name in _OF_THE_MODEL:
+        monkeypatch.delitem(sys.modules, f"anytag.cli.{name}", raising=False)
+    monkeypatch.chdir(tmp_path)
+
+    def run(*paths: str, pool: Any = None, **changes: Any) -> int:
+        from anytag.cli import tag_ray, tag_run
+
+        if pool is None:
+            return tag_run.run(replace(default_options(), paths=list(paths), **changes))
+        from anytag.cli.options import RunOn
+
+        changes["engine"] = RunOn.RAY
+        options = replace(default_options(), paths=list(paths), **changes)
+        return tag_ray.run(options, pool=pool)
+
+    return run
+
+
+def default_options() -> Any:
+    """What ``anytag tag x -o out.jsonl -q`` is given."""
+    from anytag.cli import tag_options
+    from anytag.cli.options import RunBy, RunOn, XmpNaming
+
+    return tag_options.TagOptions(
+        paths=["x"], from_file=None, recursive=True, tags=None, tag=None, extend_tags=None,
+        exclude=None, always=None, threshold=None, thresholds=None, top_k=None, lang=None,
+        form=None, out=Path("out.jsonl"), resume=False, overwrite=False, caption=False,
+        caption_txt=False, quiet=True, embed=False, dry_run=False, xmp_naming=XmpNaming.AUTO,
+        model="nano", device="cpu", dtype="auto", backend=RunBy.AUTO, batch_size=4, workers=1,
+        engine=RunOn.LOCAL, ray_address=None, ray_workers=None, shard_size=None,
+    )  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def ray_counts_as_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only tests/distributed/test_ray.py needs it."""
+    from anytag.cli import ray_options
+
+    monkeypatch.setattr(ray_options, "find_spec", lambda name: object())
+
+
+def picture(number: int) -> bytes:
+    """A small PNG."""
+    draw = random.Random(number)
+    buffer = io.BytesIO()
+    Image.new("RGB", (9, 7), (draw.randrange(256), 200, draw.randrange(256))).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """33 files in three folders; every eighth is broken in another way."""
+    folder = tmp_path / "photos"
+    for number in range(33):
+        path = folder / f"{number % 3}" / f"{number:03}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        content = picture(number)
+        if number % 8 == 5:
+            content = [b"", b"no image", content[: len(content) // 2]][number // 8 % 3]
+        path.write_bytes(content)
+    (folder / "0" / "odd \udce9 name.png").write_bytes(picture(99))
+    return folder
+
+
+class Flaky:
+    """A pool whose driver dies after some shards."""
+
+    def __init__(self, num: int) -> None:
+        self._num = num
+
+    def __call__(self, step: Any, make: Any, shards: Any) -> Any:
+        yield from here(step, make, shards[: self._num])
+        raise SystemExit("killed")
+
+
+def counted(lines: list[Any]) -> dict[Any, int]:
+    """How often each is there, if not once."""
+    return {line: num for line, num in Counter(lines).items() if num != 1}

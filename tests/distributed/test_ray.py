@@ -1,0 +1,264 @@
+"""Real Ray, real processes: workers and drivers are killed, disks are full, shares go away.
+
+Each image must be in the output exactly once afterwards, and the output that of one process.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from .conftest import counted
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed"),
+    pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="looks into /proc"),
+]
+
+NUM_PHOTOS = 48
+SHARD_SIZE = 4
+#: everything is slow where other programs run
+PATIENCE = 1200
+MARK = "ANYTAG_TEST_RAY"
+
+
+class Job:
+    """``anytag tag --engine ray`` in a folder."""
+
+    def __init__(self, folder: Path, temporary: Path, model: Path) -> None:
+        self.folder = folder
+        self._model = model
+        self._environment = os.environ | {
+            "RAY_TMPDIR": str(temporary),
+            "RAY_worker_register_timeout_seconds": str(PATIENCE),
+            "OMP_NUM_THREADS": "1",
+            MARK: str(temporary),
+        }
+
+    def start(self, *arguments: str, engine: str = "ray", **options: Any) -> Any:
+        """A process of its own; its streams are pipes."""
+        command = [sys.executable, "-m", "anytag", "tag", *arguments]
+        command += ["--model", str(self._model), "--threshold", "0.05", "--workers", "1"]
+        if engine == "ray":
+            command += ["--engine", "ray", "--ray-address", "local", "--ray-workers", "2"]
+            command += ["--shard-size", str(SHARD_SIZE)]
+        streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        return subprocess.Popen(
+            command, cwd=self.folder, env=self._environment, **(streams | options)
+        )
+
+    def run(self, *arguments: str, **options: Any) -> tuple[int, str]:
+        """To the end: exit code and standard error; nothing is on standard output."""
+        process = self.start(*arguments, **options)
+        out, err = process.communicate(timeout=PATIENCE)
+        assert out == ""
+        return process.returncode, err
+
+    def processes(self, name: str) -> list[int]:
+        """Ray's processes of this test whose command line holds ``name``."""
+        found = []
+        for entry in Path("/proc").glob("[0-9]*"):
+            try:
+                is_ours = self._environment[MARK].encode() in (entry / "environ").read_bytes()
+                if is_ours and name.encode() in (entry / "cmdline").read_bytes():
+                    found.append(int(entry.name))
+            except OSError:  # has ended
+                continue
+        return found
+
+
+@pytest.fixture
+def job(tmp_path: Path, seeing_model: Path) -> Iterator[Job]:
+    # Ray's sockets lie in it, and their names may have 107 characters
+    temporary = Path(tempfile.mkdtemp(prefix="atr", dir="/tmp"))
+    job = Job(tmp_path, temporary, seeing_model)
+    yield job
+    wait_for(lambda: not job.processes("ray"), "Ray's processes to end")
+    shutil.rmtree(temporary, ignore_errors=True)
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """Some of them broken."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    random = np.random.default_rng(0)
+    for number in range(NUM_PHOTOS):
+        pixels = random.integers(0, 256, (50, 60, 3), np.uint8)
+        Image.fromarray(pixels).save(folder / f"{number:03}.png")
+    (folder / "011.png").write_bytes(b"broken")
+    return folder
+
+
+def wait_for(condition: Callable[[], Any], what: str) -> Any:
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end:
+        found = condition()
+        if found:
+            return found
+        time.sleep(0.05)
+    raise AssertionError(f"waited in vain for {what}")
+
+
+def done(folder: Path) -> list[Path]:
+    """Parts that are there."""
+    return sorted(folder.glob("ray.jsonl.job/0*.jsonl"))
+
+
+def same_as_one_process(job: Job, *inputs: str, out: str = "ray.jsonl") -> None:
+    """Each input once, and the bytes that one process writes."""
+    job.run(*inputs, "-o", "one.jsonl", "--overwrite", engine="local")
+    one, ray = (job.folder / "one.jsonl").read_bytes(), (job.folder / out).read_bytes()
+    assert counted([json.loads(line)["path"] for line in ray.splitlines()]) == {}
+    assert ray == one
+
+
+def test_a_killed_worker(job: Job, photos: Path) -> None:
+    process = job.start("photos", "-o", "ray.jsonl")
+    wait_for(lambda: done(job.folder), "the first part")
+    victim = wait_for(lambda: job.processes("ray::MapWorker"), "a worker")[0]
+    os.kill(victim, signal.SIGKILL)
+    _, err = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 1  # for the broken photo
+    assert f"{NUM_PHOTOS - 1} tagged, 1 failed" in err
+    same_as_one_process(job, "photos")
+
+
+def test_a_killed_driver(job: Job, photos: Path) -> None:
+    process = job.start("photos", "-o", "ray.jsonl")
+    wait_for(lambda: len(done(job.folder)) >= 3, "some parts")
+    process.kill()
+    process.communicate(timeout=PATIENCE)
+    wait_for(lambda: not job.processes("ray"), "Ray's processes to end")
+    finished = {path: path.stat().st_ino for path in done(job.folder)}
+    assert 3 <= len(finished) < NUM_PHOTOS / SHARD_SIZE
+    assert not (job.folder / "ray.jsonl").exists()
+    code, err = job.run("photos", "-o", "ray.jsonl", "--resume")
+    assert code == 1
+    assert "of them earlier" in err
+    same_as_one_process(job, "photos")
+
+
+def test_ctrl_c_completes_what_is_begun(job: Job, photos: Path) -> None:
+    process = job.start("photos", "-o", "ray.jsonl", start_new_session=True)
+    wait_for(lambda: done(job.folder), "the first part")
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal sends it
+    _, err = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 130
+    assert "what is begun is completed" in err
+    assert "run the same command with --resume" in err
+    parts = done(job.folder)
+    assert 0 < len(parts) < NUM_PHOTOS / SHARD_SIZE
+    assert not list(job.folder.glob("ray.jsonl.job/.anytag-*"))
+    assert job.run("photos", "-o", "ray.jsonl", "--resume")[0] == 1
+    same_as_one_process(job, "photos")
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of its own; needs the right to mount."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)]
+    if not shutil.which("mount") or subprocess.run(command, capture_output=True).returncode:
+        pytest.skip("a small file system cannot be mounted here")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def fill(path: Path) -> None:
+    """Until the disk is full."""
+    with contextlib.suppress(OSError), path.open("wb", buffering=0) as file:
+        while True:
+            file.write(bytes(4096))
+    assert shutil.disk_usage(path.parent).free == 0
+
+
+def test_a_full_disk(job: Job, photos: Path, small_disk: Path) -> None:
+    out = small_disk / "ray.jsonl"
+    job_folder = small_disk / "ray.jsonl.job"
+    process = job.start("photos", "-o", str(out))
+    wait_for(lambda: list(job_folder.glob("0*.jsonl")), "the first part")
+    filler = small_disk / "filler"
+    fill(filler)
+    _, err = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 1
+    assert "disk is full" in err or "No space left" in err
+    assert not out.exists()
+    filler.unlink()
+    assert job.run("photos", "-o", str(out), "--resume")[0] == 1
+    same_as_one_process(job, "photos", out="disk/ray.jsonl")
+
+
+def test_a_lost_mount(job: Job, photos: Path, small_disk: Path) -> None:
+    """Simulated: a file system of photos is unmounted while they are tagged, and comes back."""
+    share = small_disk / "share"
+    shutil.copytree(photos, share)
+    process = job.start("disk/share", "-o", "ray.jsonl")
+    wait_for(lambda: done(job.folder), "the first part")
+    subprocess.run(["umount", "-l", str(small_disk)], check=True)
+    _, err = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 1
+    assert "shards were left undone" in err
+    assert "was there when the job was planned" in err
+    assert not (job.folder / "ray.jsonl").exists()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(small_disk)]
+    subprocess.run(mount, check=True)
+    shutil.copytree(photos, share)
+    assert job.run("disk/share", "-o", "ray.jsonl", "--resume")[0] == 1
+    same_as_one_process(job, "disk/share")
+
+
+def test_broken_shards(job: Job, photos: Path) -> None:
+    pytest.importorskip("pyarrow")
+    import tarfile
+
+    import pyarrow
+    from pyarrow import parquet
+
+    whole = job.folder / "whole.tar"
+    with tarfile.open(whole, "w") as tar:
+        for path in sorted(photos.iterdir())[:12]:  # one is broken
+            tar.add(path, path.name)
+    content = whole.read_bytes()
+    (job.folder / "cut.tar").write_bytes(content[: len(content) // 2])
+    table = pyarrow.table({"image": [path.read_bytes() for path in sorted(photos.iterdir())[:3]]})
+    parquet.write_table(table, job.folder / "good.parquet")
+    good = (job.folder / "good.parquet").read_bytes()
+    (job.folder / "bad.parquet").write_bytes(good[:100] + bytes(50) + good[150:-20])
+    names = ["whole.tar", "cut.tar", "good.parquet", "bad.parquet", "gone.tar"]
+    code, err = job.run(*names, "-o", "ray.jsonl")
+    assert code == 1
+    assert "failed" in err
+    same_as_one_process(job, *names)
+    records = list(map(json.loads, (job.folder / "ray.jsonl").read_text().splitlines()))
+    errors = {record["path"] for record in records if record["error"]}
+    assert {"whole.tar/011.png", "cut.tar", "bad.parquet", "gone.tar"} == errors
+    assert sum(record["path"].startswith("whole.tar/") for record in records) == 12
+
+
+def test_no_such_cluster(job: Job, photos: Path) -> None:
+    command = [sys.executable, "-m", "anytag", "tag", "photos", "-o", "ray.jsonl"]
+    command += ["--engine", "ray", "--ray-address", "127.0.0.1:1", "--device", "cpu"]
+    done = subprocess.run(
+        command, cwd=job.folder, capture_output=True, text=True, timeout=PATIENCE, check=False
+    )
+    assert done.returncode == 2
+    assert "no Ray at 127.0.0.1:1" in done.stderr
+    assert "Traceback" not in done.stderr
