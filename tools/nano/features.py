@@ -1,4 +1,4 @@
-"""Step 1 of training nano: photos -> cached middle features and the teacher's predictions.
+"""Step 2 of making nano: photos -> cached middle features and the teacher's predictions.
 
 The lower part of MobileNetV2 (up to the 96-channel stage, stride 16) stays frozen, so its output
 is computed once for every view of every photo; training then costs little. The teacher is the

@@ -1,100 +1,46 @@
-"""Step 3 of making nano: weights -> calibrated model directory.
+"""Step 5 of making nano: weights -> calibrated model directory.
 
-Thresholds come from photos kept out of training: the one with the best F1 for each tag, pulled
-towards the one that is best over all tags where a tag has few such photos.
+Thresholds are those of the best F1 on the photos kept out of training, by the rules of `anytag
+calibrate` (`anytag.evaluation.calibrate`), from the scores of the directory itself.
 
-Run:  python tools/nano/package.py --checkpoint nano.pt --features DIR... --labels DIR --photos DIR
-          --text DIR --out src/anytag/assets/nano --version nano-v0
+Run:  python tools/nano/package.py --checkpoint nano.pt --features DIR --labels DIR --photos DIR
+          --detections DIR --text DIR --out nano --version nano-v1
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
-from targets import Vocabulary, read_vocabulary
-from train import gather, load_sources, top_of
+from kept_out import KeptOut, read_kept_out, score, vocabulary_of
 
-from anytag.checkpoints.directory import FORMAT, ModelCard, save_directory
+from anytag import Tagger
+from anytag.checkpoints.directory import FORMAT, ModelCard, load_directory, save_directory
+from anytag.evaluation.calibrate import Aim, choose_thresholds
 from anytag.inference.static_text import StaticTextEncoder
 from anytag.labels.labelset import Label, LabelSet, fold_name
 from anytag.models.config import nano
 from anytag.models.tagging import TaggingNetwork
 
-Floats = npt.NDArray[np.float32]
-GRID = np.arange(0.10, 0.905, 0.01, dtype=np.float32)
-#: positives at which a tag's own best threshold and the common one count equally
-PRIOR = 8
 #: share of absent tags that may fire by mistake, for tags given by the user
 FALSE_ALARMS = 0.002
+#: thresholds outside of these say more of few photos than of the tag
+LOWEST, HIGHEST = 0.15, 0.9
 
 
-def held_out_scores(
-    network: TaggingNetwork,
-    folders: list[Path],
-    photos: list[Path],
-    words: Vocabulary,
-    text: Floats,
-) -> tuple[Floats, Floats, Floats]:
-    """Scores, targets and weights [N, T] of photos that were not trained on."""
-    parts: list[list[Floats]] = [[], [], []]
-    with torch.inference_mode():
-        labels = network.prepare(torch.from_numpy(text))
-        for folder in folders:
-            for source in load_sources(folder, photos, words):
-                # Single-view folders hold nothing but kept-out photos.
-                everything = np.concatenate([source.train, source.held_out])
-                numbers = source.held_out if source.views > 1 else everything
-                for start in range(0, len(numbers), 16):
-                    picked = [(source, int(n), 0) for n in numbers[start : start + 16]]
-                    batch = gather(picked, words)
-                    tokens = top_of(network, batch.middle.float())
-                    scores = network.decoder(labels, tokens).sigmoid()
-                    for part, value in zip(
-                        parts, (scores, batch.target, batch.weight), strict=True
-                    ):
-                        part.append(value.numpy())
-    scores, target, weight = (np.concatenate(part) for part in parts)
-    return scores, target, weight
-
-
-def f1_curve(scores: Floats, truth: npt.NDArray[np.bool_], use: npt.NDArray[np.bool_]) -> Floats:
-    """F1 at every threshold of `GRID`, [G] or [G, T] for scores [N] or [N, T]."""
-    rows = []
-    for threshold in GRID:
-        fired = (scores >= threshold) & use
-        hits = (fired & truth).sum(0)
-        rows.append(2 * hits / np.maximum(fired.sum(0) + (truth & use).sum(0), 1))
-    return np.array(rows, np.float32)
-
-
-def calibrate(scores: Floats, target: Floats, weight: Floats) -> tuple[Floats, float, float]:
-    """Threshold of each tag [T], the common one, and the one for unknown tags."""
-    use, truth = weight >= 0.3, target >= 0.5
-    common = float(GRID[f1_curve(scores.ravel(), truth.ravel(), use.ravel()).argmax()])
-    best = GRID[f1_curve(scores, truth, use).argmax(0)]
-    count = (truth & use).sum(0)
-    thresholds = (count * best + PRIOR * common) / (count + PRIOR)
-    absent = scores[use & (target < 0.1)]
-    open_threshold = max(common, float(np.quantile(absent, 1 - FALSE_ALARMS)))
-    return np.clip(thresholds, 0.15, 0.9).astype(np.float32), common, open_threshold
-
-
-def to_labels(tags: list[dict[str, Any]], thresholds: Floats) -> LabelSet:
-    """The rows of tags.json with their thresholds; a synonym that is a name is left to it."""
+def to_labels(tags: list[dict[str, Any]]) -> LabelSet:
+    """The rows of tags.json; a synonym that is a name is left to it."""
     names = {fold_name(tag["name"]) for tag in tags}
     return LabelSet(
         Label(
             id=position,
             name=tag["name"],
             synonyms=tuple(s for s in tag["synonyms"] if fold_name(s) not in names),
-            threshold=round(float(thresholds[position]), 3),
             kind=tag["kind"],
             parents=tuple(tag["parents"]),
         )
@@ -102,48 +48,86 @@ def to_labels(tags: list[dict[str, Any]], thresholds: Floats) -> LabelSet:
     )
 
 
-def main() -> None:
-    """Parse arguments, calibrate, write the model directory."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    for name in ("checkpoint", "labels", "text", "out"):
-        parser.add_argument(f"--{name}", type=Path, required=True)
-    for name in ("features", "photos"):
-        parser.add_argument(f"--{name}", type=Path, nargs="+", required=True)
-    parser.add_argument("--version", required=True)
-    arguments = parser.parse_args()
-    network = TaggingNetwork(nano()).eval()
-    network.load_state_dict(torch.load(arguments.checkpoint, weights_only=True))
-    annotations = [json.loads(p.read_text())["rows"] for p in arguments.features[0].glob("*.json")]
-    words, tags = read_vocabulary(
-        arguments.labels,
-        Path(__file__).with_name("common_tags.txt"),
-        [row for rows in annotations for row in rows if row.get("captions")],
-    )
-    text = StaticTextEncoder.load(arguments.text).encode([tag["name"] for tag in tags])
-    every = StaticTextEncoder.load(arguments.text).encode([texts[0] for texts in words.texts])
-    scores, target, weight = held_out_scores(
-        network, arguments.features, arguments.photos, words, every
-    )
-    count = len(tags)
-    thresholds, common, open_threshold = calibrate(
-        scores[:, :count], target[:, :count], weight[:, :count]
-    )
-    print(f"{len(scores)} photos; common threshold {common:.2f}, open {open_threshold:.2f}")
+def write(
+    folder: Path, network: TaggingNetwork, labels: LabelSet, text: Path, version: str, size: int
+) -> None:
+    """A model directory without README.md, with thresholds of 0.5."""
     card = ModelCard(
         format=FORMAT,
         name="nano",
-        version=arguments.version,
-        network=nano(),
-        open_threshold=round(open_threshold, 3),
+        version=version,
+        network=nano(size),
+        open_threshold=0.5,
         text_encoder="static",
     )
-    labels = to_labels(tags, thresholds)
-    save_directory(arguments.out, card, network, labels, torch.from_numpy(text))
-    destination = arguments.out / "text_encoder"
-    shutil.rmtree(destination, ignore_errors=True)
-    shutil.copytree(arguments.text, destination)
+    embeddings = torch.from_numpy(StaticTextEncoder.load(text).encode(labels.names))
+    save_directory(folder, card, network, labels, embeddings)
+    shutil.rmtree(folder / "text_encoder", ignore_errors=True)
+    shutil.copytree(text, folder / "text_encoder")
+
+
+def calibrate(folder: Path, kept: list[KeptOut]) -> None:
+    """Choose the thresholds of a model directory and write them into it.
+
+    Args:
+        folder: whose tags are the first ones of the training tags
+        kept: photos, all of them with the same training tags
+    """
+    tagger = Tagger.from_pretrained(folder)
+    count = len(tagger.labels)
+    scores = np.concatenate([score(tagger, part.photos) for part in kept])
+    truth = np.concatenate([part.truth[:, :count] for part in kept])
+    known = np.concatenate([part.known[:, :count] for part in kept])
+    chosen = choose_thresholds(scores, truth, Aim(), known)
+    # absent for sure, so that a doubtful answer does not count as a false alarm
+    absent = np.concatenate([part.target[:, :count] < 0.1 for part in kept]) & known
+    open_threshold = max(chosen.overall, float(np.quantile(scores[absent], 1 - FALSE_ALARMS)))
+    loaded = load_directory(folder)
+    limits = np.clip(chosen.values, LOWEST, HIGHEST).round(3)
+    save_directory(
+        folder,
+        replace(loaded.card, open_threshold=round(open_threshold, 3)),
+        loaded.network,
+        loaded.labels.with_threshold_list(limits.tolist()),
+        loaded.label_embeddings,
+    )
+    print(
+        f"{len(scores)} photos; common threshold {chosen.overall:.2f}, open {open_threshold:.2f}; "
+        f"{int((chosen.positives > 0).sum())} of {count} tags have photos"
+    )
+
+
+def main() -> None:
+    """Parse arguments, write the model directory, calibrate it."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    for name in ("checkpoint", "features", "labels", "detections", "text", "out"):
+        parser.add_argument(f"--{name}", type=Path, required=True)
+    parser.add_argument("--photos", type=Path, nargs="+", required=True)
+    parser.add_argument("--version", required=True)
+    parser.add_argument("--image-size", type=int, default=240)
+    parser.add_argument("--without", nargs="*", default=[], help="sources kept for tests")
+    arguments = parser.parse_args()
+    network = TaggingNetwork(nano(arguments.image_size)).eval()
+    network.load_state_dict(torch.load(arguments.checkpoint, weights_only=True))
+    words, tags = vocabulary_of(arguments.features, arguments.labels)
+    write(
+        arguments.out,
+        network,
+        to_labels(tags),
+        arguments.text,
+        arguments.version,
+        arguments.image_size,
+    )
+    kept = read_kept_out(
+        arguments.features,
+        arguments.photos,
+        words,
+        arguments.detections,
+        set(arguments.without),
+    )
+    calibrate(arguments.out, kept)
     size = sum(p.stat().st_size for p in arguments.out.rglob("*") if p.is_file())
-    print(f"{arguments.out}: {count} tags, {size / 1e6:.1f} MB")
+    print(f"{arguments.out}: {len(tags)} tags, {size / 1e6:.1f} MB")
 
 
 if __name__ == "__main__":

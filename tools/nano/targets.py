@@ -3,6 +3,8 @@
 For every view and tag there is a target in [0, 1] and a weight:
  - the teacher's probability of the tag (summed over its ImageNet classes, for the whole picture
    or the best window), weight 1, where the tag has ImageNet classes;
+ - the probability of a detector of 80 kinds of things, weight 1, where that is higher or the
+   teacher knows no such tag; what it finds is also what is more general;
  - 1 where a person named the tag or something more special, weight `HUMAN`;
  - 1 where two captions of the photo mention it; nothing is said by one mention alone;
  - 0 where the source names all its categories exhaustively and not this one, weight 1;
@@ -37,6 +39,10 @@ COMMON = 0.1
 LEAST_PHOTOS = 25
 #: a window's verdict counts less than the whole picture's
 WINDOW = 0.8
+#: sources whose names of categories are asked for, too
+NAMING = ("coco2017-mix", "voc")
+#: the source whose categories are the detector's, in its order
+DETECTOR = "coco2017-mix"
 
 
 @dataclass(frozen=True)
@@ -58,6 +64,9 @@ class Vocabulary:
     category_tags: dict[str, dict[str, list[str]]]
     #: tags which are often visible and seldom named
     common: set[str]
+    #: the detector's categories: the tag of each [80], and the tags above it (positions)
+    detected_tags: npt.NDArray[np.int64]
+    detected_above: list[npt.NDArray[np.int64]]
 
     def index(self) -> dict[str, int]:
         """Position by name."""
@@ -70,7 +79,7 @@ def mentions(row: dict[str, Any], tags: Sequence[dict[str, Any]]) -> Counter[str
 
 
 def read_vocabulary(
-    labels: Path, common: Path, captioned: Iterable[dict[str, Any]]
+    labels: Path, common: Path, captioned: Iterable[dict[str, Any]], without: Iterable[str] = ()
 ) -> tuple[Vocabulary, list[dict[str, Any]]]:
     """The training vocabulary and the rows of the tags that ship.
 
@@ -78,10 +87,14 @@ def read_vocabulary(
         labels: output folder of build_labels.py
         common: list of tags that often go unsaid
         captioned: annotations of photos with captions; they decide which candidates are learned
+        without: tags that are left out, with their synonyms and all that is more special
     """
     tags = json.loads((labels / "tags.json").read_text())
     candidates = json.loads((labels / "candidate_tags.json").read_text())
     classes = json.loads((labels / "classes.json").read_text())
+    left_out = {name.lower() for name in without}
+    if left_out:
+        tags, candidates, classes = _leave_out(left_out, tags, candidates, classes)
     own_class = {entry["tags"][0] for entry in classes}
     # "tank" or "crane" in a caption is seldom the ImageNet class; "dog" and "beach" are safe.
     captionable = [tag for tag in tags if tag["name"] not in own_class] + candidates
@@ -100,6 +113,11 @@ def read_vocabulary(
     names = [tag["name"] for tag in tags]
     texts = {tag["name"]: [tag["name"], *tag["synonyms"]] for tag in tags}
     known = {text.lower() for entries in texts.values() for text in entries}
+    for source in NAMING:
+        for category, found in json.loads((labels / "name_map.json").read_text())[source].items():
+            if found and found[0] in texts and category.lower() not in known:
+                known.add(category.lower())
+                texts[found[0]].append(category)
     # Each class keeps a query of its own, so that fine names can be told apart.
     for entry in classes:
         own = entry["lemmas"][0].replace("_", " ").lower()
@@ -115,6 +133,11 @@ def read_vocabulary(
             class_tags[entry["index"], position[name]] = 1
     own_tags = np.zeros_like(class_tags)
     own_tags[np.arange(1000), np.where(class_tags > 0, class_tags.sum(0), np.inf).argmin(1)] = 1
+    own_tags[~class_tags.any(1)] = 0  # classes that were left out
+    category_tags = json.loads((labels / "name_map.json").read_text())
+    implied = list(category_tags[DETECTOR].values())
+    named = [found[0] in position for found in implied]
+    detected = [[position[name] for name in found if name in position] for found in implied]
     words = Vocabulary(
         names=names,
         texts=[texts[name] for name in names],
@@ -122,10 +145,39 @@ def read_vocabulary(
         own_tags=own_tags,
         captionable=[tag for tag in captionable if tag["name"] in position],
         parents={tag["name"]: list(tag.get("parents", [])) for tag in tags},
-        category_tags=json.loads((labels / "name_map.json").read_text()),
+        category_tags=category_tags,
         common={line.strip() for line in common.read_text().splitlines() if line.strip()},
+        detected_tags=np.array(
+            [own[0] if known_ else -1 for own, known_ in zip(detected, named, strict=True)],
+            np.int64,
+        ),
+        detected_above=[
+            np.array(own[1:] if known_ else own, np.int64)
+            for own, known_ in zip(detected, named, strict=True)
+        ],
     )
     return words, tags
+
+
+def _leave_out(
+    names: set[str],
+    tags: list[dict[str, Any]],
+    candidates: list[dict[str, Any]],
+    classes: list[dict[str, Any]],
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]], list[dict[str, Any]]]:
+    """Without the named tags, those of which they are a synonym, and all below them."""
+    gone = set(names)
+    for tag in [*tags, *candidates]:
+        texts = {text.lower() for text in (tag["name"], *tag["synonyms"], *tag.get("parents", ()))}
+        if texts & names:
+            gone.add(tag["name"].lower())
+    kept = [[tag for tag in part if tag["name"].lower() not in gone] for part in (tags, candidates)]
+    rest = [
+        entry
+        for entry in classes
+        if not {name.lower() for name in (*entry["tags"], entry["lemmas"][0])} & gone
+    ]
+    return kept[0], kept[1], rest
 
 
 def human_tags(source: str, row: dict[str, Any], words: Vocabulary) -> set[str]:

@@ -1,10 +1,13 @@
-"""Step 2 of training nano: cached features -> a RAM-type tagger.
+"""Step 4 of making nano: cached features -> a RAM-type tagger.
 
-Trains the upper part of MobileNetV2, the projection, the label queries and the tagging decoder.
-Each photo is asked some of the tags in each step: labels do not interact, so any choice will do.
+Trains the upper part of MobileNetV2, the projection, the label queries, the tagging decoder and the
+comparison of texts with the mean token. Each photo is asked some of the tags in each step: labels
+do not interact, so any choice will do. There are two kinds of steps, mixed: in most the backbone is
+frozen and classes are injected into its features (`inject`), in the others (--tuned) its upper part
+is trained too.
 
 Run:  python tools/nano/train.py --features DIR --labels DIR --photos DIR... --text DIR
-          --weights F.safetensors --out nano.pt --minutes 60
+          --detections DIR --weights F.safetensors --out nano.pt --minutes 60
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,26 +26,35 @@ import numpy as np
 import numpy.typing as npt
 import torch
 import torch.nn.functional as F
+from detect import probabilities
 from features import NUM_FROZEN, STRIDE, WINDOW, Teacher
 from targets import HUMAN, Supervision, Vocabulary, read_vocabulary, supervise, teacher_targets
 from torch import Tensor
 
+from anytag.checkpoints.directory import load_directory
 from anytag.evaluation.metrics import mean_average_precision
 from anytag.inference.static_text import StaticTextEncoder
+from anytag.labels.labelset import read_tag_list
 from anytag.models.config import TaggerConfig, nano
+from anytag.models.decoder import LabelState
 from anytag.models.tagging import TaggingNetwork
+from anytag.training.blocks import in_chunks
 
 BATCH = 64
 #: tags asked of each photo: what its teacher finds likely, what people say, tags with near texts
 #: (the hard ones), and random ones, which stand for all others and weigh more for it
-NUM_LIKELY, NUM_HUMAN, NUM_NEAR, NUM_RANDOM = 28, 8, 12, 24
-RANDOM_WEIGHT = 6.0
+NUM_LIKELY, NUM_HUMAN, NUM_NEAR, NUM_DETECTED, NUM_RANDOM = 24, 8, 8, 12, 20
+RANDOM_WEIGHT = 7.0
 #: share of the photos into which a class is injected while the backbone is frozen
 INJECTED = 0.4
 #: weight of the distillation of the teacher's order among likely classes
 DISTILL = 1.0
-LR_HEAD, LR_BACKBONE = 1e-3, 3e-4
+LR_HEAD, LR_BACKBONE = 7e-4, 2e-4
+#: a detection from here on makes the more general tags present too
+SURE = 0.5
 FOCUS = 1.0
+#: one training photo in so many begins the comparison of texts with the mean token
+FIT_EVERY = 10
 
 
 @dataclass(frozen=True)
@@ -51,6 +64,8 @@ class Source:
     name: str
     middle: npt.NDArray[np.float16]
     teacher: npt.NDArray[np.float16]
+    #: the detector's probabilities [N, 80]; NaN for photos that it did not see
+    detected: npt.NDArray[np.float32]
     views: int
     supervision: Supervision
     #: photo numbers for training; one in twenty is kept for validation
@@ -58,7 +73,12 @@ class Source:
     held_out: npt.NDArray[np.int64]
 
 
-def load_sources(features: Path, photos: list[Path], words: Vocabulary) -> list[Source]:
+def load_sources(
+    features: Path,
+    photos: list[Path],
+    words: Vocabulary,
+    detections: Path,
+) -> list[Source]:
     """Every cached source, memory-mapped."""
     sources = []
     for index in sorted(features.glob("*.json")):
@@ -75,6 +95,7 @@ def load_sources(features: Path, photos: list[Path], words: Vocabulary) -> list[
                 name=index.stem,
                 middle=np.load(index.with_suffix(".middle.npy"), mmap_mode="r"),
                 teacher=np.load(index.with_suffix(".teacher.npy"), mmap_mode="r"),
+                detected=read_detections(detections, index.stem, [row["key"] for row in rows]),
                 views=meta["views"],
                 supervision=supervise(name, rows, categories, words),
                 train=numbers[~held],
@@ -83,6 +104,19 @@ def load_sources(features: Path, photos: list[Path], words: Vocabulary) -> list[
         )
         print(f"{index.stem}: {len(rows)} photos")
     return sources
+
+
+def read_detections(folder: Path, name: str, keys: list[str]) -> npt.NDArray[np.float32]:
+    """Probabilities [N, 80] of a source's photos; NaN where a photo was not looked at."""
+    scores = np.load(folder / f"{name}.npy").astype(np.float32)
+    known = json.loads((folder / f"{name}.keys.json").read_text())
+    place = {key: row for row, key in enumerate(known)}
+    chosen = np.array([place.get(key, -1) for key in keys])
+    likely = probabilities(scores, json.loads((folder / "calibration.json").read_text()))
+    found: npt.NDArray[np.float32] = np.where(chosen[:, None] >= 0, likely[chosen], np.nan).astype(
+        np.float32
+    )
+    return found
 
 
 @dataclass
@@ -105,6 +139,7 @@ def gather(picked: list[tuple[Source, int, int]], words: Vocabulary) -> Batch:
     for row, (source, photo, _) in enumerate(picked):
         said = source.supervision
         weight[row] = np.maximum(weight[row], said.absent)
+        add_detections(target[row], weight[row], source.detected[photo], words)
         target[row][said.absent >= 1.0] = 0.0
         weight[row, said.unsure[photo]] = 0.0
         positives = said.positives[photo]
@@ -112,6 +147,25 @@ def gather(picked: list[tuple[Source, int, int]], words: Vocabulary) -> Batch:
         weight[row, positives] = HUMAN
     likely = probabilities[:, 0].astype(np.float32) @ words.own_tags
     return Batch(*(torch.from_numpy(part) for part in (middle, target, weight, likely)))
+
+
+def add_detections(
+    target: npt.NDArray[np.float32],
+    weight: npt.NDArray[np.float32],
+    detected: npt.NDArray[np.float32],
+    words: Vocabulary,
+) -> None:
+    """Put the detector's probabilities [80] into one photo's target and weight [T], in place."""
+    if np.isnan(detected[0]):
+        return
+    own = words.detected_tags
+    known = own >= 0
+    target[own[known]] = np.maximum(target[own[known]], detected[known])
+    weight[own[known]] = 1.0
+    for category in np.flatnonzero(detected > SURE):
+        above = words.detected_above[category]
+        target[above] = np.maximum(target[above], detected[category])
+        weight[above] = np.maximum(weight[above], detected[category])
 
 
 def batches(
@@ -191,7 +245,12 @@ class Question:
     likely: Tensor
 
 
-def ask(batch: Batch, near: npt.NDArray[np.int64], rng: np.random.Generator) -> Question:
+def ask(
+    batch: Batch,
+    near: npt.NDArray[np.int64],
+    detectable: npt.NDArray[np.int64],
+    rng: np.random.Generator,
+) -> Question:
     """Choose the tags of each photo."""
     size, count = batch.target.shape
     target, weight, likely = batch.target.numpy(), batch.weight.numpy(), batch.likely.numpy()
@@ -200,8 +259,9 @@ def ask(batch: Batch, near: npt.NDArray[np.int64], rng: np.random.Generator) -> 
     human = np.argpartition(-said, NUM_HUMAN, axis=1)[:, :NUM_HUMAN]
     seed = np.take_along_axis(human, rng.integers(0, NUM_HUMAN, (size, NUM_NEAR)), 1)
     close = near[seed, rng.integers(0, near.shape[1], seed.shape)]
+    seen = detectable[rng.integers(0, len(detectable), (size, NUM_DETECTED))]
     rest = rng.integers(0, count, (size, NUM_RANDOM))
-    tags = np.concatenate([top, human, close, rest], axis=1)
+    tags = np.concatenate([top, human, close, seen, rest], axis=1)
     weights = np.take_along_axis(weight, tags, 1).copy()
     weights[:, -NUM_RANDOM:] *= RANDOM_WEIGHT
     # A tag that was chosen twice counts once.
@@ -250,11 +310,12 @@ class TextTable:
         self.counts = np.array([len(texts) for texts in words.texts])
         self.starts = np.concatenate([[0], np.cumsum(self.counts)[:-1]])
 
-    def draw(self, tags: npt.NDArray[np.int64], rng: np.random.Generator) -> Tensor:
-        """[..., E] of tags [...]: the name mostly, else a synonym; noise against memorising."""
-        other = (rng.random(tags.shape) * self.counts[tags]).astype(np.int64)
-        other[rng.random(tags.shape) < 0.75] = 0
-        rows = self.rows[self.starts[tags] + other]
+    def draw(self, rng: np.random.Generator) -> Tensor:
+        """[T, E] of one text of each tag: the name mostly, else a synonym; noise against
+        memorising."""
+        other = (rng.random(len(self.counts)) * self.counts).astype(np.int64)
+        other[rng.random(len(self.counts)) < 0.75] = 0
+        rows = self.rows[self.starts + other]
         return F.normalize(rows + 0.01 * torch.randn_like(rows), dim=-1)
 
     def names(self) -> Tensor:
@@ -339,6 +400,58 @@ def build(weights: Path, config: TaggerConfig, middle: Tensor) -> TaggingNetwork
     return network.to(memory_format=torch.channels_last)
 
 
+@torch.no_grad()
+def fit_match(
+    network: TaggingNetwork, sources: list[Source], words: Vocabulary, text: Tensor
+) -> None:
+    """Begin the comparison of texts with the mean token where regression puts it.
+
+    Linear regression from mean tokens to half of what the decoder's logits lack, for each tag that
+    the teacher or the detector knows; then from the texts to these regressions' weights.
+
+    Args:
+        network: with everything else as it will be at the start
+        sources: photos
+        words: T tags
+        text: embeddings of their names [T, E]
+    """
+    assert network.match is not None
+    tokens, missing = [], []
+    state = network.eval().prepare(text)
+    known = torch.from_numpy(words.class_tags.any(0))
+    known[torch.from_numpy(words.detected_tags[words.detected_tags >= 0])] = True
+    for source in sources:
+        numbers = source.train[::FIT_EVERY]
+        for start in range(0, len(numbers), 16):
+            batch = gather([(source, int(n), 0) for n in numbers[start : start + 16]], words)
+            seen = top_of(network, batch.middle.float())
+            wanted = batch.target.clamp(1e-4, 0.999).logit() - network.decoder(state, seen)
+            tokens.append(seen[:, 0])
+            missing.append(0.5 * wanted * (known & (batch.weight >= 0.3)))
+    mean = torch.cat(tokens)
+    width = mean.shape[1]
+    rows = torch.cat([mean * width**-0.5, torch.ones(len(mean), 1)], dim=1)
+    weights = ridge(rows, torch.cat(missing), 1e-2).mT  # [T, W + 1]
+    copies = text.repeat(4, 1)
+    noisy = F.normalize(copies + 0.01 * torch.randn_like(copies), dim=-1)
+    hidden = F.gelu(network.match.expand(noisy)) * network.match.scale
+    solved = ridge(
+        torch.cat([hidden, torch.ones(len(hidden), 1)], dim=1), weights.repeat(4, 1), 1e-3
+    )
+    network.match.reduce.weight.copy_(solved[:-1].mT)
+    network.match.reduce.bias.copy_(solved[-1])
+    error = (network.match(text) - weights).square().mean() / weights.square().mean()
+    print(f"match: {len(mean)} photos, {float(error):.2f} of the weights' square left", flush=True)
+
+
+def ridge(inputs: Tensor, outputs: Tensor, strength: float) -> Tensor:
+    """Weights [I, O] of the regularised linear regression of [N, O] on [N, I]."""
+    wide = inputs.double()
+    gram = wide.mT @ wide
+    penalty = strength * gram.diagonal().mean() * torch.eye(len(gram), dtype=gram.dtype)
+    return torch.linalg.solve(gram + penalty, wide.mT @ outputs.double()).float()
+
+
 def set_trainable(network: TaggingNetwork, trainable: bool) -> None:
     """Freeze or release the upper part of the backbone; the lower part stays frozen."""
     backbone = network.encoder.backbone
@@ -347,18 +460,40 @@ def set_trainable(network: TaggingNetwork, trainable: bool) -> None:
             parameter.requires_grad = trainable
 
 
-def main() -> None:
-    """Parse arguments, train for the given time, write the weights (float32 state dict)."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def read_start(network: TaggingNetwork, start: Path) -> bool:
+    """Weights to go on from: a file of this script, or a model directory.
+
+    Returns:
+        whether the network has parts that they lack, which stay as they are
+    """
+    state = (
+        load_directory(start).network.state_dict()
+        if start.is_dir()
+        else torch.load(start, weights_only=True)
+    )
+    network.load_state_dict({**network.state_dict(), **state})
+    return not network.state_dict().keys() <= state.keys()
+
+
+def parse_arguments() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     for name in ("features", "labels", "text", "weights", "out"):
         parser.add_argument(f"--{name}", type=Path, required=True)
     parser.add_argument("--photos", type=Path, nargs="+", required=True)
+    parser.add_argument("--detections", type=Path, required=True, help="folder of detect.py")
+    parser.add_argument("--without", type=Path, help="tags that are not learned, one a line")
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--boost", nargs="*", default=[], help="NAME=FACTOR of a source")
-    parser.add_argument("--frozen", type=float, default=0.65, help="share of the time")
-    parser.add_argument("--start", type=Path, help="weights to go on from")
+    parser.add_argument("--tuned", type=float, default=0.4, help="share of steps, see the top")
+    parser.add_argument("--start", type=Path, help="weights or model directory to go on from")
     parser.add_argument("--seed", type=int, default=0)
-    arguments = parser.parse_args()
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Parse arguments, train for the given time, write the weights (float32 state dict)."""
+    arguments = parse_arguments()
     torch.manual_seed(arguments.seed)
     rng = np.random.default_rng(arguments.seed)
     annotations = [json.loads(p.read_text())["rows"] for p in arguments.features.glob("*.json")]
@@ -366,53 +501,63 @@ def main() -> None:
         arguments.labels,
         Path(__file__).with_name("common_tags.txt"),
         [row for rows in annotations for row in rows if row.get("captions")],
+        read_tag_list(arguments.without) if arguments.without else (),
     )
     arguments.out.with_suffix(".tags.json").write_text(json.dumps(tags))
     print(f"{len(tags)} tags, {len(words.names)} training queries")
     table = TextTable(words, StaticTextEncoder.load(arguments.text))
-    sources = load_sources(arguments.features, arguments.photos, words)
+    sources = load_sources(arguments.features, arguments.photos, words, arguments.detections)
     stream = batches(
         sources, words, rng, {k: float(v) for k, v in (b.split("=") for b in arguments.boost)}
     )
     network = build(arguments.weights, nano(), next(stream).middle.float())
-    if arguments.start:
-        network.load_state_dict(torch.load(arguments.start, weights_only=True))
-    set_trainable(network, True)
-    backbone = [p for p in network.encoder.backbone.parameters() if p.requires_grad]
-    set_trainable(network, False)
-    own = {id(p) for p in network.encoder.backbone.parameters()}
-    head = [p for p in network.parameters() if id(p) not in own]
-    optimizer = torch.optim.AdamW(
-        [{"params": head, "lr": LR_HEAD}, {"params": backbone, "lr": LR_BACKBONE}],
-        weight_decay=0.02,
-        betas=(0.9, 0.98),
-    )
+    if not arguments.start or read_start(network, arguments.start):
+        fit_match(network, sources, words, table.names())
+    fit(network, stream, sources, words, table, rng, arguments)
+
+
+def fit(
+    network: TaggingNetwork,
+    stream: Iterator[Batch],
+    sources: list[Source],
+    words: Vocabulary,
+    table: TextTable,
+    rng: np.random.Generator,
+    arguments: argparse.Namespace,
+) -> None:
+    """Train for ``arguments.minutes`` and write the moving average of the weights."""
+    optimizer = make_optimizer(network)
     peaks = [group["lr"] for group in optimizer.param_groups]
     average = {k: v.detach().clone() for k, v in network.state_dict().items()}
     near, classifier = table.neighbours(), Teacher(arguments.weights).classifier
+    detectable = words.detected_tags[words.detected_tags >= 0]
     start, mean_loss = time.monotonic(), 0.0
     network.train()
     for step, batch in enumerate(stream, start=1):
         done = (time.monotonic() - start) / (60 * arguments.minutes)
         if done >= 1:
             break
-        tuned = done >= arguments.frozen
+        tuned = bool(rng.random() < arguments.tuned)
         set_trainable(network, tuned)
-        factor = min(1.0, step / 200) * (0.5 + 0.5 * math.cos(math.pi * done))
+        factor = min(1.0, step / 100) * (0.5 + 0.5 * math.cos(math.pi * done))
         for group, peak in zip(optimizer.param_groups, peaks, strict=True):
             group["lr"] = peak * factor
-        with torch.autocast("cpu", dtype=torch.bfloat16):
-            middle = batch.middle.float().contiguous(memory_format=torch.channels_last)
-            with torch.set_grad_enabled(tuned):
-                features = top_features(network, middle)
-            if not tuned:
-                with torch.no_grad(), torch.autocast("cpu", enabled=False):
-                    count = int(INJECTED * len(features))
-                    retarget(batch, inject(features, classifier, count, rng), words)
-            question = ask(batch, near, rng)
-            tokens = network.encoder.project(features)
-            logits = network.decoder(network.prepare(table.draw(question.tags, rng)), tokens)
-        logits = logits.float()
+        middle = batch.middle.float().contiguous(memory_format=torch.channels_last)
+        with torch.set_grad_enabled(tuned):
+            features = in_chunks(partial(top_features, network), middle)
+        if not tuned:
+            with torch.no_grad():
+                count = int(INJECTED * len(features))
+                retarget(batch, inject(features, classifier, count, rng), words)
+        question = ask(batch, near, detectable, rng)
+        tokens = network.encoder.project(features)
+        labels = network.prepare(table.draw(rng))
+        asked = LabelState(
+            labels.queries[0][question.tags],
+            labels.projected[0][question.tags],
+            None if labels.match is None else labels.match[0][question.tags],
+        )
+        logits = network.decoder(asked, tokens)
         loss = focal_bce(logits, question.target, question.weight)
         loss = loss + DISTILL * distillation(logits, question.likely)
         optimizer.zero_grad(set_to_none=True)
@@ -429,13 +574,25 @@ def main() -> None:
             print(f"{done:6.1%} step {step} loss {mean_loss:.3f} {rate:.0f} img/s", flush=True)
         if step % 500 == 0:
             torch.save(average, arguments.out)
-            current = {k: v.clone() for k, v in network.state_dict().items()}
-            network.load_state_dict(average)
-            print(validate(network, sources, words, table.names()), flush=True)
-            network.load_state_dict(current)
     network.load_state_dict(average)
     torch.save(average, arguments.out)
     print(validate(network, sources, words, table.names()))
+
+
+def make_optimizer(network: TaggingNetwork) -> torch.optim.Optimizer:
+    """AdamW with a lower learning rate for the backbone's upper part."""
+    set_trainable(network, True)
+    backbone = [p for p in network.encoder.backbone.parameters() if p.requires_grad]
+    own = {id(p) for p in network.encoder.backbone.parameters()}
+    head = [p for p in network.parameters() if id(p) not in own]
+    return torch.optim.AdamW(
+        [
+            {"params": head, "lr": LR_HEAD},
+            {"params": backbone, "lr": LR_BACKBONE},
+        ],
+        weight_decay=0.02,
+        betas=(0.9, 0.98),
+    )
 
 
 if __name__ == "__main__":
