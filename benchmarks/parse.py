@@ -25,7 +25,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import random
 import resource
 import subprocess
@@ -33,11 +32,12 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from datetime import date
 from itertools import islice
 from pathlib import Path
 from statistics import median
 from typing import Any
+
+from quality import machine, today
 
 from anytag.labels.labelset import LabelSet, read_tag_list
 from anytag.labels.lexicon import load_lexicon
@@ -186,19 +186,6 @@ def runs(options: argparse.Namespace, folder: Path) -> list[dict[str, Any]]:
     ]
 
 
-def about() -> dict[str, Any]:
-    """Machine and date."""
-    info = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    names = [line.partition(": ")[2] for line in info if line.startswith("model name")]
-    return {
-        "cpu": names[0] if names else platform.machine(),
-        "cores": os.cpu_count(),
-        "system": platform.platform(terse=True),
-        "python": platform.python_version(),
-        "load_before": round(os.getloadavg()[0], 2),
-    }
-
-
 def main() -> None:
     """Command line."""
     arguments = argparse.ArgumentParser(description=__doc__)
@@ -215,8 +202,8 @@ def main() -> None:
     if options.mode:
         print(json.dumps(measure(options, options.mode)))
         return
-    result: dict[str, Any] = {"kind": "parse", "date": date.today().isoformat(), "machine": about()}
-    result["parse"] = []
+    about = {**machine(), "load_before": round(os.getloadavg()[0], 2)}
+    result: dict[str, Any] = {"kind": "parse", "date": today(), "machine": about, "parse": []}
     for mode in ("open", "closed"):
         command = [sys.executable, __file__, *sys.argv[1:], "--mode", mode]
         ended = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)

@@ -16,7 +16,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from report_parts import FAMILIES, SECTIONS, table
+from report_nano import SECTIONS
+from report_parts import FAMILIES, table
 
 HERE = Path(__file__).resolve().parent
 START, END = "<!-- results:start -->", "<!-- results:end -->"

@@ -77,6 +77,46 @@ def _joint(figures: Figures) -> list[str]:
     return [table(["learned", "mAP", "gain", "seeds"], rows), _when(figures, note)]
 
 
+def _ablation(figures: Figures) -> list[str]:
+    parts = []
+    for name, heldout in figures["heldout"].items():
+        rows = []
+        for case in figures["cases"]:
+            found = case["heldout"][name]
+            tags = sum(case["num_tags"]) / len(case["num_tags"]) / case["num_photos"]
+            rows.append(
+                [
+                    case["title"],
+                    f"{tags:.1f}",
+                    _with_deviation(found["mean"], found["deviation"]),
+                    _gain(found),
+                    case["reference"] or "",
+                    _gain(found.get("over_first", {})),
+                ]
+            )
+        about = f"{name}: {heldout['num_photos']} photos, {heldout['num_classes']} classes"
+        head = [about, "tags a photo", "mAP", "gain (95 % over photos)", "compared to"]
+        head.append(f"over {figures['cases'][0]['case']}")
+        parts.append(table(head, rows))
+    settings = figures["settings"]
+    note = (
+        f"{figures['name']}; networks of nano's kind trained anew, {settings['run']['epochs']} "
+        f"epochs at {settings['model']['image_size']} pixels, {settings['seeds']} seeds. mAP in "
+        "percent on held-out photos' human labels, of the last step; ± is one standard deviation "
+        "over seeds; gains are paired by seed; * = all seeds have one sign and the interval "
+        "excludes zero."
+    )
+    return [*parts, _when(figures, note)]
+
+
+def _gain(found: Figures) -> str:
+    if "gains" not in found:
+        return ""
+    low, high = found["gain_interval"]
+    gain = _with_deviation(found["gain_mean"], found["gain_deviation"], "+")
+    return f"{gain} ({low:+.1f} to {high:+.1f})" + " *" * found["shown"]
+
+
 def _train_step(figures: Figures) -> list[str]:
     rows = []
     for case in figures["cases"]:
@@ -214,6 +254,143 @@ def _explain(figures: Figures) -> list[str]:
     return [table(head, rows), _when(figures, note)]
 
 
+def _ray(figures: Figures) -> list[str]:
+    names = {
+        "one": "one process, all processors",
+        "one thread": "one process, one thread",
+        "ray": f"Ray, {figures['workers']} workers of one thread",
+    }
+    rows = [
+        [
+            names[name],
+            f"{way['photos']:,}",
+            f"{way['images_per_second']:.1f}",
+            f"{way['images_per_processor_second']:.1f}",
+            str(way["killed"]),
+        ]
+        for name, way in figures["ways"].items()
+    ]
+    head = ["`anytag tag`", "photos", "images/s", "images/s of processor time", "workers killed"]
+    compared = []
+    for name, ratio, equal in (
+        ("one process, all processors", figures["ratio"], figures["equal"]),
+        ("one process, one thread", figures["ratio_one_thread"], figures["equal_one_thread"]),
+    ):
+        if ratio is not None and equal is not None:
+            compared.append(
+                [
+                    name,
+                    _ratio(ratio, "seconds"),
+                    _ratio(ratio, "processor_seconds"),
+                    "yes" if equal["each_once"] else "no",
+                    "yes" if equal["same_bytes"] else f"{equal['different_records']:,} differ",
+                    f"{equal['most_apart']:g}",
+                ]
+            )
+    against = ["Ray beside", "throughput ratio", "by processor time", "each photo once"]
+    against += ["same bytes", "scores apart at most"]
+    fixed = figures["fixed"]
+    note = (
+        f"Photos of {figures['size'][0]} x {figures['size'][1]} pixels in {figures['slices']} "
+        "slices, each by every engine in turn; ratios are medians over the slices "
+        f"(lowest–highest). A run over two photos takes {fixed['one']['seconds']:.0f} s with one "
+        f"process and {fixed['ray']['seconds']:.0f} s with Ray. Load of the machine (waiting and "
+        f"running programs) was {figures['loads'][0]:.0f} to {figures['loads'][-1]:.0f}."
+    )
+    return [table(head, rows), table(against, compared), _when(figures, note)]
+
+
+def _ratio(found: Figures, name: str) -> str:
+    low, high = found[f"{name}_min"], found[f"{name}_max"]
+    return f"{found[f'{name}_median']:.2f} ({low:.2f}–{high:.2f})"
+
+
+def _full_model(figures: Figures) -> list[str]:
+    rows = [
+        [
+            row["name"],
+            _range(row["seconds"]),
+            _range(row["times_first"]),
+            f"{row['peak_memory_mb']:,.0f}",
+            f"{row['max_difference']:.1e}",
+            f"{100 * row['equal_tags']:.1f}",
+        ]
+        for row in figures["rows"]
+    ]
+    head = [FAMILIES[figures["family"]], "seconds a picture", "times the first row",
+            "peak memory, MB", "largest logit difference", "equal tags, %"]  # fmt: skip
+    note = (
+        f"Swin-L at 384, {figures['num_tags']:,} tags, random weights, decoded picture to tags, "
+        f"one at a time, {figures['threads']} threads; median of {figures['rounds']} alternating "
+        "rounds (lowest–highest). Equal tags: of the 46 best of a picture; the logits' standard "
+        f"deviation over tags is {figures['spread_of_logits']:.2f}."
+    )
+    return [table(head, rows), _when(figures, note)]
+
+
+def _floor(figures: Figures) -> list[str]:
+    work = [
+        [f"{place}: {part}", f"{value:.2f}"]
+        for place in ("encoder", "head", "folded head")
+        for part, value in figures[place.replace(" ", "_") + "_gmac"].items()
+    ]
+    speeds = [[name, f"{value:.0f}"] for name, value in figures["ceilings_gmac_per_s"].items()]
+    times = [
+        [
+            f"{row['part']}, {row['dtype']}",
+            f"{row['gmac']:.1f}",
+            f"{row['floor']:.3f}",
+            f"{row['seconds']:.3f}",
+            f"{100 * row['share_of_ceiling']:.0f}",
+        ]
+        for row in figures["times"]
+    ]
+    note = f"RAM, Swin-L at 384, 4,585 tags, one picture, {figures['threads']} threads."
+    return [
+        table(["part", "10^9 multiplications"], work),
+        table(["product", "10^9 multiplications a second"], speeds),
+        table(
+            ["part", "10^9 multiplications", "floor, s", "measured, s", "of the ceiling, %"], times
+        ),
+        _when(figures, note),
+    ]
+
+
+def _tags_cost(figures: Figures) -> list[str]:
+    rows = [
+        [
+            f"{row['tags']:,}, {'in parts' if row['parts'] else 'at once'}, "
+            f"batch {row['batch_size']}",
+            f"{1000 * row['seconds_per_image']:,.0f}",
+            "" if row["added_mb"] is None else f"{row['added_mb']:,.0f}",
+            f"{row['label_state_mb']:,.0f}",
+        ]
+        for row in figures["rows"]
+    ]
+    head = ["tags", "ms an image", "MB added by the pass", "MB of label state"]
+    note = f"RAM's decoder alone, {figures['dtype']}, {figures['threads']} threads."
+    return [table(head, rows), "![plot](results/11-tags-cost.svg)", _when(figures, note)]
+
+
+def _cascade(figures: Figures) -> list[str]:
+    rows = [
+        [
+            str(number + 1),
+            f"{row['photos']:,}",
+            f"{row['audited']:,}",
+            f"{row['tags']:,}",
+            str(row["lost"]),
+            f"{100 * row['recall']:.2f}",
+            f"{row['mean_kept']:.0f} of {figures['num_tags']:,}",
+        ]
+        for number, row in enumerate(figures["rows"])
+    ]
+    head = ["order", "photos", "audited", "final tags of the others", "lost", "recall, %",
+            "tags asked, mean"]  # fmt: skip
+    note = f"{figures['model']}, photos of ImageNet and COCO128 in random orders."
+    return [table(head, rows), _when(figures, note)]
+
+
 def _percent_range(found: Figures | None) -> str:
     if found is None:
         return "–"
@@ -250,9 +427,16 @@ SECTIONS: dict[str, tuple[str, Callable[[Figures], list[str]]]] = {
     "loader": ("Loading training data", _loader),
     "train_step": ("Training steps", _train_step),
     "joint_training": ("Joint training", _joint),
+    "table4": ("Ablation of the model", _ablation),
+    "table5": ("Ablation of the data engine", _ablation),
     "engine-planted": ("Data engine: planted faults", _planted),
     "engine-regions": ("Data engine: regions", _regions),
     "engine-audit": ("Audit of labels", _audit),
     "engine-throughput": ("Data engine: throughput", _throughput),
     "explain": ("Explanations", _explain),
+    "full_model": ("Full-size RAM", _full_model),
+    "floor": ("Full-size RAM: where the work is", _floor),
+    "tags_cost": ("Full-size RAM: number of tags", _tags_cost),
+    "cascade": ("Cascade", _cascade),
+    "ray": ("Many workers: Ray", _ray),
 }

@@ -2,7 +2,7 @@
 
     AnytagError                 base: catch this to catch all
     |- UsageError               wrong arguments or options; the command line exits with 2
-    |- ConfigError              a configuration value or key is wrong
+    |- ConfigError              a configuration value or key is wrong; likewise
     |- ModelError               a model directory or checkpoint cannot be used
     |- LabelError               a tag list, threshold file or label set is wrong
     |- ImageError               one image cannot be read; ``kind`` says why

@@ -28,8 +28,9 @@ from anytag.checkpoints.find import EMBEDDED as EMBEDDED
 from anytag.checkpoints.find import FORMAT as FORMAT
 from anytag.checkpoints.find import check_format as check_format
 from anytag.checkpoints.find import find_model as find_model
-from anytag.config import from_plain, to_plain
-from anytag.errors import ConfigError, ModelError
+from anytag.checkpoints.find import read_card
+from anytag.config import to_plain
+from anytag.errors import ModelError
 from anytag.files import atomic_write
 from anytag.labels.labelset import LabelSet
 from anytag.models.config import TaggerConfig
@@ -75,7 +76,7 @@ def load_directory(path: Path) -> LoadedModel:
         ModelError: a file is missing or damaged, or sizes do not fit together
         LabelError: labels.json is wrong
     """
-    card = _read_card(path / "config.json")
+    card = read_card(path / "config.json", ModelCard)
     network = TaggingNetwork(card.network)
     state = _read_tensors(path / "model.safetensors")
     expected = network.state_dict()
@@ -174,19 +175,6 @@ def _selected_tags(labels: LabelSet) -> str:
     writer.writerow(["tag_id", "name", "category", "count"])
     writer.writerows([label.id, label.name, label.kind or "", 0] for label in labels)
     return text.getvalue()
-
-
-def _read_card(path: Path) -> ModelCard:
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise ModelError(f"{path.parent}: no config.json; not a model directory") from error
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{path}: cannot be read ({error})") from error
-    try:
-        return from_plain(ModelCard, values)
-    except ConfigError as error:
-        raise ModelError(f"{path}: {error}") from error
 
 
 def _read_tensors(path: Path) -> dict[str, Tensor]:

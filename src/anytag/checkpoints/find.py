@@ -5,10 +5,15 @@ Needs no torch: exported models are found where it is not installed.
 
 from __future__ import annotations
 
+import json
 from importlib.resources import files
 from pathlib import Path
+from typing import TypeVar
 
+from anytag.config import from_plain
 from anytag.errors import ConfigError, ModelError
+
+Card = TypeVar("Card")
 
 FORMAT = 1
 #: models that are part of the package
@@ -28,6 +33,24 @@ def check_format(number: int) -> None:
             f"format {number} is not known to this version of anytag (it reads "
             f"format {FORMAT}); update anytag"
         )
+
+
+def read_card(path: Path, kind: type[Card]) -> Card:
+    """``config.json`` of a model directory as a dataclass.
+
+    Raises:
+        ModelError: it is missing or wrong
+    """
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ModelError(f"{path.parent}: no config.json; not a model directory") from error
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{path}: cannot be read ({error})") from error
+    try:
+        return from_plain(kind, values)
+    except ConfigError as error:
+        raise ModelError(f"{path}: {error}") from error
 
 
 def find_model(model: str | Path) -> Path:

@@ -25,9 +25,9 @@ from torch import Tensor
 
 from anytag.checkpoints.checkpoint_file import read_checkpoint
 from anytag.checkpoints.convert import ConvertedCheckpoint, build_network
-from anytag.checkpoints.directory import check_format
-from anytag.config import from_plain, to_plain
-from anytag.errors import ConfigError, ModelError, OutputError
+from anytag.checkpoints.find import check_format, read_card
+from anytag.config import to_plain
+from anytag.errors import ModelError, OutputError
 from anytag.files import atomic_write
 from anytag.labels.labelset import LabelSet
 from anytag.models.released import ReleasedConfig, ReleasedNetwork
@@ -120,7 +120,7 @@ def load_released(path: Path) -> LoadedReleased:
         ModelError: a file is missing or damaged, or sizes do not fit together
         LabelError: labels.json is wrong
     """
-    card = _read_card(path / "config.json")
+    card = read_card(path / "config.json", ReleasedCard)
     labels = LabelSet.load(path / "labels.json", repeated_names=True)
     embeddings = None
     if card.network.family != "tag2text":
@@ -155,19 +155,6 @@ def load_released(path: Path) -> LoadedReleased:
         label_embeddings=embeddings,
         vocabulary=vocabulary if vocabulary.is_file() else None,
     )
-
-
-def _read_card(path: Path) -> ReleasedCard:
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise ModelError(f"{path.parent}: no config.json; not a model directory") from error
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{path}: cannot be read ({error})") from error
-    try:
-        return from_plain(ReleasedCard, values)
-    except ConfigError as error:
-        raise ModelError(f"{path}: {error}") from error
 
 
 def _write_tensors(path: Path, tensors: Mapping[str, Tensor], dtype: torch.dtype | None) -> None:

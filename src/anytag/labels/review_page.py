@@ -6,12 +6,10 @@ the form of `table.to_csv`.
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Iterable
-from html import escape
 from importlib.resources import files
 
+from anytag.labels.decision_page import fill_page
 from anytag.labels.labelset import KINDS
 from anytag.labels.table import COLUMNS, TRANSLATION, Row, cells
 
@@ -27,8 +25,5 @@ def review_page(rows: Iterable[Row], *, title: str) -> str:
             [*cells(row), *(row.translations.get(one, "") for one in languages)] for row in rows
         ],
     }
-    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
-    text = text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
-    page = (files("anytag.labels") / "data" / "review.html").read_text(encoding="utf-8")
-    values = {"TITLE": escape(title), "DATA": text}
-    return re.sub(r"{{(\w+)}}", lambda match: values[match[1]], page)
+    template = (files("anytag.labels") / "data" / "review.html").read_text(encoding="utf-8")
+    return fill_page(template, data, title=title)
