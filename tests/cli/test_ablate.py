@@ -142,7 +142,9 @@ def test_table4(tmp_path: Path, seeing_model: Path) -> None:
         "case", "tagging", "tagging + captioning + distillation",
     ]  # fmt: skip
     journal = tmp_path / "out" / "seed0" / "both" / "run" / "metrics.jsonl"
-    step = next(row for row in map(json.loads, journal.read_text().splitlines()) if row["kind"] == "train")
+    step = next(
+        row for row in map(json.loads, journal.read_text().splitlines()) if row["kind"] == "train"
+    )
     assert {"tagging", "captioning", "distillation"} <= step.keys()
     html = (tmp_path / "out" / "report.html").read_text()
     assert "arXiv 2306.03514, table 4" in html
