@@ -60,8 +60,7 @@ def test_both_themes_have_contrast_and_the_choice_is_kept(open_page: OpenPage) -
     assert seen[0] != seen[1]
     assert seen[0][1] == dark
     page.click("#theme")  # light
-    page.run("location.reload()")
-    page.wait("document.documentElement?.dataset.ready")
+    page.go(page.run("location.href"))
     assert page.run(BACKGROUND) == seen[1][1]
 
 

@@ -71,7 +71,7 @@ def test_models_are_chosen_and_write_captions(
 ) -> None:
     models = ("--model", "nano", "--model", f"small={released_models['tag2text']}")
     with serving(*models) as several:
-        page = open_page(several)
+        page = open_page(several, expected=("422",))
         page.wait("document.querySelector('#model').value")
         add(page, photos["chelsea"])
         first = tags(page, ".card")

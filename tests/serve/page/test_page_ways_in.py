@@ -80,6 +80,7 @@ def test_photos_are_removed_and_come_back(page: Page, photos: Photos) -> None:
     page.wait("document.querySelector('#welcome').checkVisibility()")
     page.click(".toast.info .button.small")
     page.wait("document.querySelectorAll('.card').length === 3")
+    page.wait("document.querySelector('#facets-section').checkVisibility()")
     # Removed for good, the same file may come again.
     page.click("#clear")
     add(page, photos["coffee"])

@@ -34,7 +34,7 @@ export class Facets {
       button.setAttribute("aria-pressed", String(isChosen(tag)));
       button.classList.toggle("own", tag.own);
       button.style.setProperty("--score", tag.count / most);
-      button.lastElementChild.textContent = tag.count;
+      button.lastElementChild.textContent = tag.count.toLocaleString("en");
     }
     this.#rows = rows;
     const items = [...rows.values()].map((button) => button.parentElement);

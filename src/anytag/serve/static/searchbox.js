@@ -33,7 +33,7 @@ export function searchBox(store, counts) {
     const found = suggest(counts(), input.value, LIMIT);
     list.replaceChildren(...found.map(({ name, count }, number) => {
       const option = make("li", { id: `suggestion-${number}`, role: "option" },
-        make("span", { textContent: name }), make("span", { className: "number", textContent: count }));
+        make("span", { textContent: name }), make("span", { className: "number", textContent: count.toLocaleString("en") }));
       option.dataset.tag = name;
       return option;
     }));
