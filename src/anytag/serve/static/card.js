@@ -6,11 +6,13 @@ import { thumbnail } from "./thumbs.js";
 const NUM_ROWS = 4;
 const STATES = { waiting: "waiting", working: "being tagged" };
 
-/** A tag with its score as a bar behind it. */
-export function tagRow(tag, label) {
-  const row = make("button", { type: "button", className: "tag", tabIndex: -1, "aria-label": label },
+/** A tag with its score as a bar behind it; screen readers also hear what a click does. */
+export function tagRow(tag, action) {
+  const row = make("button", { type: "button", className: "tag", tabIndex: -1 },
     make("span", { className: "tag-name", textContent: tag.name }),
-    make("span", { className: "tag-score", textContent: tag.score.toFixed(2) }));
+    " ",
+    make("span", { className: "tag-score", textContent: tag.score.toFixed(2) }),
+    make("span", { className: "unseen", textContent: `, ${action}` }));
   row.style.setProperty("--score", tag.score);
   row.dataset.tag = tag.name;
   row.classList.toggle("own", tag.own);
@@ -85,7 +87,7 @@ export class Card {
   #content() {
     const { state, shown, error } = this.photo;
     if (state === "failed") return [make("p", { className: "card-error", textContent: error.message, title: error.message })];
-    if (shown.length) return shown.slice(0, NUM_ROWS).map((tag) => tagRow(tag, `${tag.name} ${tag.score.toFixed(2)}: show photos with this tag`));
+    if (shown.length) return shown.slice(0, NUM_ROWS).map((tag) => tagRow(tag, "show photos with this tag"));
     if (state === "done") return [make("p", { className: "note", textContent: "No tag reaches the threshold." })];
     return [1, 2, 3].map(() => make("div", { className: "tag skeleton" }));
   }

@@ -94,7 +94,7 @@ export class Detail extends EventTarget {
   }
 
   #row(tag) {
-    const row = tagRow(tag, `${tag.name}, ${tag.score.toFixed(2)}${tag.present ? "" : ", below the threshold"}: show where`);
+    const row = tagRow(tag, `${tag.present ? "" : "below the threshold, "}show where`);
     row.tabIndex = 0;
     row.setAttribute("aria-pressed", String(this.#evidence.kept === tag.name));
     row.classList.toggle("absent", !tag.present);
