@@ -35,8 +35,13 @@ def check_format(number: int) -> None:
         )
 
 
-def read_card(path: Path, kind: type[Card]) -> Card:
-    """``config.json`` of a model directory as a dataclass.
+def read_card(path: Path, kind: type[Card], folder: str = "a model directory") -> Card:
+    """``config.json`` of a model directory, or the like, as a dataclass.
+
+    Args:
+        path: of the file
+        kind: the dataclass
+        folder: what it lies in, for the message
 
     Raises:
         ModelError: it is missing or wrong
@@ -44,7 +49,7 @@ def read_card(path: Path, kind: type[Card]) -> Card:
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise ModelError(f"{path.parent}: no config.json; not a model directory") from error
+        raise ModelError(f"{path.parent}: no {path.name}; not {folder}") from error
     except (OSError, ValueError) as error:
         raise ModelError(f"{path}: cannot be read ({error})") from error
     try:

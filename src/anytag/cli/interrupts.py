@@ -14,23 +14,12 @@ import typer
 @contextmanager
 def interrupts_wait() -> Iterator[None]:
     """Ctrl-C inside this block raises `KeyboardInterrupt` at its end; a second one at once."""
-    if threading.current_thread() is not threading.main_thread():
-        yield  # Python delivers signals to the main thread only
-        return
-    waiting = False
-
-    def note(number: int, frame: FrameType | None) -> None:
-        nonlocal waiting
-        if waiting:
-            raise KeyboardInterrupt
-        waiting = True
-
-    before = signal.signal(signal.SIGINT, note)
+    noted: list[bool] = []
     try:
-        yield
+        with _first_interrupt(lambda: noted.append(True)):
+            yield
     finally:
-        signal.signal(signal.SIGINT, before)
-        if waiting:
+        if noted:
             raise KeyboardInterrupt
 
 
@@ -41,6 +30,21 @@ def interrupts_drain(stop: Callable[[], None]) -> Iterator[None]:
     Args:
         stop: lets no more work begin
     """
+
+    def drain() -> None:
+        stop()
+        typer.echo("\nanytag: what is begun is completed; Ctrl-C again to stop at once", err=True)
+
+    with _first_interrupt(drain):
+        yield
+
+
+@contextmanager
+def _first_interrupt(react: Callable[[], None]) -> Iterator[None]:
+    """The first Ctrl-C inside this block calls ``react``; a second one raises."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # Python delivers signals to the main thread only
+        return
     waiting = False
 
     def note(number: int, frame: FrameType | None) -> None:
@@ -48,12 +52,8 @@ def interrupts_drain(stop: Callable[[], None]) -> Iterator[None]:
         if waiting:
             raise KeyboardInterrupt
         waiting = True
-        stop()
-        typer.echo("\nanytag: what is begun is completed; Ctrl-C again to stop at once", err=True)
+        react()
 
-    if threading.current_thread() is not threading.main_thread():
-        yield  # Python delivers signals to the main thread only
-        return
     before = signal.signal(signal.SIGINT, note)
     try:
         yield

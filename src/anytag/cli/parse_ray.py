@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -12,7 +11,7 @@ from pathlib import Path
 from anytag.cli.interrupts import interrupts_drain
 from anytag.cli.parse_batches import ParserSpec
 from anytag.cli.parse_run import MAX_SHOWN, Progress, header, summary, write_note
-from anytag.cli.parse_shards import ERRORS, ParseShards, plan_parsing
+from anytag.cli.parse_shards import ParseShards, plan_parsing
 from anytag.cli.ray_options import job_pool
 from anytag.distributed.job import Mode, locked, open_job
 from anytag.distributed.pool import Pool, request_stop, run_shards_on
@@ -66,10 +65,7 @@ def run(
             interrupts_drain(partial(request_stop, job.step)),
         ):
             run_shards_on(parsers, job.step, job.num_shards, work, report=report)
-        messages: list[str] = []
-        for shard in sorted(failed):
-            if len(messages) < MAX_SHOWN:
-                messages += json.loads(job.step.path(shard, ERRORS).read_text(encoding="utf-8"))
+        messages = job.first_errors(failed, MAX_SHOWN)
         with atomic_write(out) as file:
             if spec.form == "csv":
                 file.write(header())
@@ -77,7 +73,7 @@ def run(
         total.bytes = out.stat().st_size
         write_note(out, settings, total)  # as a run without Ray leaves it
         job.remove()
-    for message in messages[:MAX_SHOWN]:
+    for message in messages:
         print(f"anytag: {display_path(message)}", file=sys.stderr)
     if total.failed > MAX_SHOWN:
         print("anytag: further errors are in the output only", file=sys.stderr)

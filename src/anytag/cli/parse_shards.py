@@ -8,18 +8,17 @@ from pathlib import Path
 from typing import Any
 
 from anytag.cli.parse_batches import ParserSpec, Worker
+from anytag.cli.parse_run import MAX_SHOWN
 from anytag.data.caption_blocks import CaptionBlock
 from anytag.data.captions import LineRange, line_ranges, read_blocks, read_range
 from anytag.data.discover import path_from_text, path_text
 from anytag.distributed.job import Job, PlannedShard
 from anytag.distributed.storage import check_storage, is_readable, witnesses
-from anytag.engine.steps import Counts, write_json
+from anytag.engine.steps import Counts
 from anytag.files import atomic_write
 
 #: bytes of a shard of lines
 SHARD_BYTES = 16 << 20
-_MAX_MESSAGES = 10
-ERRORS = ".errors.json"
 
 
 def plan_parsing(
@@ -73,11 +72,10 @@ class ParseShards:
                 counts["tags"] += done.num_tags
                 counts["recoded"] += done.num_recoded
                 counts["failed"] += len(done.errors)
-                messages += done.errors[: _MAX_MESSAGES - len(messages)]
+                messages += done.errors[: MAX_SHOWN - len(messages)]
             if counts["failed"] and not is_readable(path):
                 check_storage([path_from_text(text) for text in row["known"]], [path])
-        if messages:
-            write_json(self._job.step.path(shard, ERRORS), messages)
+        self._job.note_errors(shard, messages)
         return counts
 
     def _blocks(self, path: Path, lines: list[int] | None) -> Iterator[CaptionBlock]:

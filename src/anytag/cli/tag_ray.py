@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from functools import partial
 from typing import Any
@@ -14,7 +13,7 @@ from anytag.cli.progress import progress_bar
 from anytag.cli.ray_options import SHARD_SIZE, job_pool
 from anytag.cli.tag_options import TagOptions
 from anytag.cli.tag_run import NUM_SHOWN_ERRORS, make_selector, make_tagger, settings
-from anytag.cli.tag_shards import ERRORS, TagShards, plan_tagging
+from anytag.cli.tag_shards import TagShards, plan_tagging
 from anytag.distributed.job import Job, Mode, locked, open_job
 from anytag.distributed.pool import Pool, request_stop, run_shards_on
 from anytag.distributed.worker import Answer
@@ -122,22 +121,13 @@ class _Run:
         if self._num_again:
             text += f"; {self._num_again:,} shards again, as their worker died"
         console.print(text)
-        messages = self._messages()
+        messages = self._job.first_errors(self._failed_shards, NUM_SHOWN_ERRORS)
         for message in messages:
             console.print(f"  {message}")
         if self.num_failed > len(messages):
             console.print(f"  and {self.num_failed - len(messages):,} more")
         if not is_done:
             console.print("not finished; run the same command with --resume to go on")
-
-    def _messages(self) -> list[str]:
-        """The first errors, in the order of the inputs."""
-        found: list[str] = []
-        for shard in sorted(self._failed_shards):
-            if len(found) < NUM_SHOWN_ERRORS:
-                file = self._job.step.path(shard, ERRORS)
-                found += json.loads(file.read_text(encoding="utf-8"))
-        return found[:NUM_SHOWN_ERRORS]
 
 
 def _put_together(

@@ -11,12 +11,12 @@ from typing import Any, NamedTuple
 
 from anytag.cli.ray_options import SHARD_SIZE
 from anytag.cli.tag_options import TagOptions
-from anytag.cli.tag_run import captioning, load, make_selector, make_tagger
+from anytag.cli.tag_run import NUM_SHOWN_ERRORS, captioning, load, make_selector, make_tagger
 from anytag.data.containers import Member, is_container, open_containers
 from anytag.data.discover import InputProblem, Item, UrlItem, find_images, path_from_text, path_text
 from anytag.distributed.job import Job, PlannedShard
 from anytag.distributed.storage import STORAGE_ERRORS, check_storage, witnesses
-from anytag.engine.steps import Counts, write_json
+from anytag.engine.steps import Counts
 from anytag.files import atomic_write
 from anytag.inference.results import ItemError, TagResult
 from anytag.inference.selection import TagSelector
@@ -25,11 +25,8 @@ from anytag.inference.tagger import CPU_CHUNK, Tagger
 from anytag.inference.writers import Format, make_writer
 from anytag.inference.writers.webdataset import WebdatasetWriter
 
-#: messages of a shard that are kept for the summary
-_MAX_MESSAGES = 3
 #: an image that was at work so often when its worker died is left out
 _DEATHS = 2
-ERRORS = ".errors.json"
 
 
 def plan_tagging(options: TagOptions) -> Iterator[PlannedShard]:
@@ -170,15 +167,14 @@ class TagShards:
                 if result.error is None:
                     continue
                 counts["failed"] += 1
-                messages += [result.error.message][: _MAX_MESSAGES - len(messages)]
+                messages += [result.error.message][: NUM_SHOWN_ERRORS - len(messages)]
                 is_file = isinstance(one.item, Path | InputProblem)
                 if is_file and result.error.type in STORAGE_ERRORS and result.path not in planned:
                     failed.append(path_from_text(result.path or ""))
             close()
             # before the part gets its name
             check_storage([path_from_text(text) for text in row["known"]], failed)
-        if messages:
-            write_json(self._job.step.path(shard, ERRORS), messages)
+        self._job.note_errors(shard, messages)
         return counts
 
     def _open_part(

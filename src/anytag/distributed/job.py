@@ -5,6 +5,7 @@
     JOB/job.json       settings, counts and SHA-256 of the plan; written last, so with it the plan
                        is whole
     JOB/00007.json     shard 7 is done: its counts
+    JOB/00007.errors.json  what went wrong with some of its inputs, if anything did
     PARTS/00007.jsonl  its part of the output
 
 A job that is started again follows the plan that it finds, even if folders have other files now.
@@ -18,13 +19,13 @@ import hashlib
 import json
 import shutil
 import struct
-import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Literal
 
+from anytag.engine import claim
 from anytag.engine.steps import Step, write_json
 from anytag.errors import OutputError, UsageError
 from anytag.files import atomic_write, display_path
@@ -32,6 +33,7 @@ from anytag.files import atomic_write, display_path
 JOB = "job.json"
 SHARDS = "shards.jsonl"
 INDEX = "shards.index"
+ERRORS = ".errors.json"
 _OFFSET = struct.Struct("<q")
 _TEMPORARY = ".anytag-*.tmp"
 #: what happens if the job exists: refuse, go on, or start again
@@ -86,6 +88,19 @@ class Job:
             with self.part(shard).open("rb") as file:
                 shutil.copyfileobj(file, out, 1 << 20)
 
+    def note_errors(self, shard: int, messages: Sequence[str]) -> None:
+        """Keep what is told in the end of a shard's errors."""
+        if messages:
+            write_json(self.step.path(shard, ERRORS), list(messages))
+
+    def first_errors(self, shards: Iterable[int], limit: int) -> list[str]:
+        """The first messages of shards that noted some, in the order of the inputs."""
+        found: list[str] = []
+        for shard in sorted(shards):
+            if len(found) < limit:
+                found += json.loads(self.step.path(shard, ERRORS).read_text(encoding="utf-8"))
+        return found[:limit]
+
     def remove(self) -> None:
         """The output is complete without it."""
         shutil.rmtree(self.folder)
@@ -137,24 +152,13 @@ def open_job(
     )
 
 
-@contextmanager
-def locked(job: Job) -> Iterator[None]:
-    """One run at a time; the lock goes with the process.
+def locked(job: Job) -> AbstractContextManager[None]:
+    """One run at a time.
 
     Raises:
         UsageError: another run holds it
     """
-    if sys.platform == "win32":
-        yield
-        return
-    import fcntl
-
-    with (job.folder / JOB).open("rb") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise UsageError(f"another run works in {display_path(job.folder)} now") from error
-        yield
+    return claim.locked(job.folder / JOB)
 
 
 def _known(out: Path, folder: Path, mode: Mode, in_parts: bool) -> dict[str, Any] | None:

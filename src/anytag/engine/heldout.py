@@ -19,7 +19,7 @@ import numpy.typing as npt
 from anytag.data.images import LoadedImage
 from anytag.data.records import Record
 from anytag.errors import UsageError
-from anytag.evaluation.asking import ask_tagger
+from anytag.evaluation.asking import ask_tagger, system_scores
 from anytag.evaluation.metrics import mean_average_precision
 from anytag.inference.stream import stream
 from anytag.inference.tagger import Tagger
@@ -71,7 +71,7 @@ class HeldOut:
         def load(number: int) -> LoadedImage:
             return tagger.load(self._examples[number].picture)
 
-        scores = np.zeros(self.truth.shape, np.float32)
+        found = np.zeros((len(self._examples), asked.num_columns), np.float32)
         results = stream(
             iter(range(len(self._examples))),
             load=load,
@@ -85,9 +85,8 @@ class HeldOut:
                 if one.scores is None:
                     why = one.error.message if one.error is not None else "no scores"
                     raise UsageError(f"held-out set {self.name}: {why}")
-                for place, ids in enumerate(asked.columns):
-                    scores[one.item, place] = one.scores[list(ids)].max()
-        return scores
+                found[one.item] = one.scores
+        return system_scores(asked, found).scores
 
     def mean(self, scores: npt.NDArray[np.float32]) -> float:
         """mAP in [0, 1]."""

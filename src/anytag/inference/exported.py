@@ -26,7 +26,6 @@ W token width.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -36,8 +35,7 @@ import numpy.typing as npt
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
-from anytag.checkpoints.find import check_format
-from anytag.config import from_plain
+from anytag.checkpoints.find import check_format, read_card
 from anytag.errors import ConfigError, ModelError, UsageError
 from anytag.inference.backends import torch_installed
 from anytag.inference.graphs import Graph, GraphDevice, OnnxGraph, OpenVinoGraph
@@ -239,7 +237,7 @@ def open_exported(
         UsageError: unknown device or dtype, or other pixel statistics
         MissingExtraError: the runtime is not installed
     """
-    card = read_card(path)
+    card = read_card(path / CARD, ExportCard, "a directory of anytag export")
     if normalization is not None:
         raise UsageError(
             f"{path}: the pixel statistics are inside an exported graph (mean {list(card.mean)}, "
@@ -263,24 +261,6 @@ def open_exported(
         dtype="int8" if card.int8 else "float32" if dtype == "auto" else dtype,
     )
     return model, Vocabulary.of_arrays(labels, rows)
-
-
-def read_card(path: Path) -> ExportCard:
-    """``export.json`` of a directory.
-
-    Raises:
-        ModelError: it is missing or wrong
-    """
-    file = path / CARD
-    try:
-        values = json.loads(file.read_text(encoding="utf-8"))
-        return from_plain(ExportCard, values)
-    except FileNotFoundError as error:
-        raise ModelError(f"{path}: no {CARD}; not a directory of anytag export") from error
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{file}: cannot be read ({error})") from error
-    except ConfigError as error:
-        raise ModelError(f"{file}: {error}") from error
 
 
 def _open_graph(path: Path, name: str, card: ExportCard, device: str, dtype: str) -> Graph:
