@@ -29,12 +29,12 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from quality import machine, read_yolo, score_photos, today
+from rounds import in_turn, spread
 from speed import cores_busy, describe_photos, list_photos, make_photos
 
 from anytag import Tagger
@@ -75,13 +75,12 @@ def measure_speed(
     rates: dict[str, list[float]] = {name: [] for name in engines}
     for tagger in engines.values():
         tagger.score(pixels[:NUM_WARM_UP])
-    for repeat in range(repeats):
-        for name in list(engines) if repeat % 2 == 0 else reversed(engines):
-            started = time.perf_counter()
-            for start in range(0, len(pixels), batch_size):
-                engines[name].score(pixels[start : start + batch_size])
-            rates[name].append(len(pixels) / (time.perf_counter() - started))
-            print(f"round {repeat + 1}: {rates[name][-1]:7.1f} images/s  {name}", file=sys.stderr)
+    for number, name in in_turn(engines, repeats):
+        started = time.perf_counter()
+        for start in range(0, len(pixels), batch_size):
+            engines[name].score(pixels[start : start + batch_size])
+        rates[name].append(len(pixels) / (time.perf_counter() - started))
+        print(f"round {number + 1}: {rates[name][-1]:7.1f} images/s  {name}", file=sys.stderr)
     ratios = {
         name: [one / base for one, base in zip(found, rates["torch"], strict=True)]
         for name, found in rates.items()
@@ -89,16 +88,6 @@ def measure_speed(
     return {
         name: {"images_per_second": spread(rates[name]), "ratio_to_torch": spread(ratios[name])}
         for name in engines
-    }
-
-
-def spread(values: Sequence[float]) -> dict[str, Any]:
-    """Median, smallest, largest and all of them."""
-    return {
-        "median": median(values),
-        "min": min(values),
-        "max": max(values),
-        "runs": list(values),
     }
 
 

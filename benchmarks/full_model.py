@@ -35,8 +35,8 @@ from typing import Any
 import numpy as np
 from quality import machine, today
 from released import FAMILIES, convert, make
+from rounds import in_turn, spread
 from speed import cores_busy
-from train_step import spread
 
 WORKER = Path(__file__).with_name("full_worker.py")
 #: the first passes put weights in order
@@ -157,13 +157,11 @@ def measure(folder: Path, listed: Sequence[Way], options: argparse.Namespace) ->
             for _ in range(NUM_WARM_UP):
                 worker.take(0)
         answers: list[list[dict[str, Any]]] = [[] for _ in listed]
-        for number in range(options.rounds):
-            order = list(range(len(listed)))
-            for place in order if number % 2 == 0 else reversed(order):
-                answer = workers[place].take(number)
-                answers[place].append(answer)
-                name, seconds = listed[place].name, answer["seconds"]
-                print(f"round {number + 1}: {name} {seconds:.3f}", file=sys.stderr)
+        for number, place in in_turn(range(len(listed)), options.rounds):
+            answer = workers[place].take(number)
+            answers[place].append(answer)
+            name, seconds = listed[place].name, answer["seconds"]
+            print(f"round {number + 1}: {name} {seconds:.3f}", file=sys.stderr)
     return answers
 
 

@@ -24,19 +24,18 @@ import hashlib
 import io
 import json
 import os
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import numpy as np
 from PIL import Image
 from quality import machine, today
+from rounds import in_turn, run_case, spread
 from speed import cores_busy, describe_photos, list_photos, make_photos
 
 SIZE = (4000, 3000)
@@ -86,14 +85,8 @@ def _plain(tagger: Any, photos: Sequence[Path], cores: int) -> float:
 
 def measure_apart(case: Case, model: str, folder: Path, num_photos: int) -> dict[str, Any]:
     """`measure` in a new process."""
-    command = [sys.executable, str(Path(__file__).resolve()), str(folder), "--model", model]
-    command += ["--num-photos", str(num_photos), "--case", json.dumps(asdict(case))]
-    environment = os.environ | {"OMP_NUM_THREADS": str(case.cores)}
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, env=environment)
-    if done.returncode:
-        raise SystemExit(f"{case} failed, see above")
-    result: dict[str, Any] = json.loads(done.stdout)
-    return result
+    arguments = [str(folder), "--model", model, "--num-photos", str(num_photos)]
+    return run_case(__file__, case, arguments, {"OMP_NUM_THREADS": str(case.cores)})
 
 
 def measure_all(
@@ -102,12 +95,11 @@ def measure_all(
     """Rates of all cases, and for streams how many times the plain loop's of the same round."""
     rates: dict[Case, list[float]] = {case: [] for case in cases}
     means: dict[Case, float] = {}
-    for repeat in range(repeats):
-        for case in cases if repeat % 2 == 0 else reversed(cases):
-            found = measure_one(case)
-            rates[case].append(found["images_per_second"])
-            means[case] = found["mean_score"]
-            print(f"round {repeat + 1}: {rates[case][-1]:6.1f} images/s  {case}", file=sys.stderr)
+    for number, case in in_turn(cases, repeats):
+        found = measure_one(case)
+        rates[case].append(found["images_per_second"])
+        means[case] = found["mean_score"]
+        print(f"round {number + 1}: {rates[case][-1]:6.1f} images/s  {case}", file=sys.stderr)
     rows = []
     for case in cases:
         plain = rates[Case(mode="plain", dtype=case.dtype, cores=case.cores)]
@@ -121,16 +113,6 @@ def measure_all(
             }
         )
     return rows
-
-
-def spread(values: Sequence[float]) -> dict[str, Any]:
-    """Median, smallest, largest and all of them."""
-    return {
-        "median": median(values),
-        "min": min(values),
-        "max": max(values),
-        "runs": list(values),
-    }
 
 
 def measure_steps(photos: Sequence[Path], size: int, repeats: int = 3) -> dict[str, float]:

@@ -16,8 +16,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from report_nano import SECTIONS
-from report_parts import FAMILIES, table
+import report_nano
+import report_parts
+import report_speed
+from report_parts import FAMILIES, spread, table
+
+#: kind of a file -> heading and writer of its section, in the order of the page
+SECTIONS = {**report_nano.SECTIONS, **report_speed.SECTIONS, **report_parts.SECTIONS}
 
 HERE = Path(__file__).resolve().parent
 START, END = "<!-- results:start -->", "<!-- results:end -->"
@@ -65,13 +70,6 @@ def with_interval(figures: dict[str, Any]) -> str:
     """52.3 (49.8–54.9)."""
     low, high = figures["interval"]
     return f"{percent(figures['map'])} ({percent(low)}–{percent(high)})"
-
-
-def spread(values: dict[str, Any], digits: int = 1) -> str:
-    """Median (lowest–highest)."""
-    low, high = (f"{values[key]:.{digits}f}" for key in ("min", "max"))
-    middle = f"{values['median']:.{digits}f}"
-    return middle if low == high else f"{middle} ({low}–{high})"
 
 
 def describe_machine(about: dict[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""Sections of RESULTS.md on versions of nano, and the list of all sections.
+"""Sections of RESULTS.md on versions of nano.
 
 One function for each ``kind`` of JSON file: its figures -> Markdown.
 """
@@ -8,10 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from report_parts import SECTIONS as OTHER_SECTIONS
-from report_parts import _when as when
-from report_parts import table
-from report_speed import SECTIONS as SPEED_SECTIONS
+from report_parts import table, when
 
 Figures = dict[str, Any]
 
@@ -96,6 +93,4 @@ SECTIONS: dict[str, tuple[str, Callable[[Figures], list[str]]]] = {
     "nano-versions": ("Versions of nano", _versions),
     "nano-unseen": ("Tags that were never trained", _unseen),
     "nano-captions": ("Captions of nano", _captions),
-    **SPEED_SECTIONS,
-    **OTHER_SECTIONS,
 }

@@ -47,7 +47,7 @@ def _parse(figures: Figures) -> list[str]:
             for item in figures["run"]
         ],
     )
-    return [speed, runs, _when(figures, "Parsing in processor time; a million made-up captions.")]
+    return [speed, runs, when(figures, "Parsing in processor time; a million made-up captions.")]
 
 
 def _joint(figures: Figures) -> list[str]:
@@ -74,7 +74,7 @@ def _joint(figures: Figures) -> list[str]:
         f"blocks trained; teacher {settings['teacher']}. mAP in percent on held-out photos' human "
         "labels, of the last step; gains are paired by seed; ± is one standard deviation."
     )
-    return [table(["learned", "mAP", "gain", "seeds"], rows), _when(figures, note)]
+    return [table(["learned", "mAP", "gain", "seeds"], rows), when(figures, note)]
 
 
 def _ablation(figures: Figures) -> list[str]:
@@ -106,7 +106,7 @@ def _ablation(figures: Figures) -> list[str]:
         "over seeds; gains are paired by seed; * = all seeds have one sign and the interval "
         "excludes zero."
     )
-    return [*parts, _when(figures, note)]
+    return [*parts, when(figures, note)]
 
 
 def _gain(found: Figures) -> str:
@@ -143,7 +143,7 @@ def _train_step(figures: Figures) -> list[str]:
         f"{figures['rounds']} rounds (lowest–highest), {figures['cases'][0]['threads']} torch "
         f"threads; other programs kept {figures['cores_busy_before']} cores busy before."
     )
-    return [table(head, rows), _when(figures, note)]
+    return [table(head, rows), when(figures, note)]
 
 
 def _range(values: Figures | None) -> str:
@@ -166,7 +166,7 @@ def _loader(figures: Figures) -> list[str]:
         for item in figures["loading"]
     ]
     head = ["photos", "workers", "images/s", "plain loop", "ratio", "times nano's training step"]
-    return [table(head, rows), _when(figures, "")]
+    return [table(head, rows), when(figures, "")]
 
 
 def _planted(figures: Figures) -> list[str]:
@@ -183,7 +183,7 @@ def _planted(figures: Figures) -> list[str]:
         f"{figures['dropped']:.0f} were dropped and {figures['added']:.0f} wrong ones added, "
         f"{figures['seeds']} times; {figures['model']}. Percent (95 % interval over photos)."
     )
-    return [*parts, _when(figures, note)]
+    return [*parts, when(figures, note)]
 
 
 def _regions(figures: Figures) -> list[str]:
@@ -194,7 +194,7 @@ def _regions(figures: Figures) -> list[str]:
     ]
     head = ["regions", "overlap with the nearest box, %", "centre inside a box, %"]
     note = f"{figures['tags of photos']} tags of photos of COCO128; {figures['model']}."
-    return [table(head, rows), _when(figures, note)]
+    return [table(head, rows), when(figures, note)]
 
 
 def _throughput(figures: Figures) -> list[str]:
@@ -212,7 +212,7 @@ def _throughput(figures: Figures) -> list[str]:
         f"alone; {figures['records_per_second']:,.0f} records a second of processor time in all."
     )
     head = ["step", "records/s of processor time", "memory slope, bytes a record", "peak, MB"]
-    return [table(head, rows), _when(figures, note)]
+    return [table(head, rows), when(figures, note)]
 
 
 def _audit(figures: Figures) -> list[str]:
@@ -236,7 +236,7 @@ def _audit(figures: Figures) -> list[str]:
         f"{figures['seeds']} times; {figures['model']}. Percent, mean (lowest–highest). The rules "
         "of audit were chosen on these photos."
     )
-    return [table(head, rows), _when(figures, note)]
+    return [table(head, rows), when(figures, note)]
 
 
 def _explain(figures: Figures) -> list[str]:
@@ -251,7 +251,7 @@ def _explain(figures: Figures) -> list[str]:
         f"{figures['pairs']} tags of {figures['photos']} photos of COCO128; {figures['model']}. "
         "Percent (95 % interval); small: the tag's boxes cover under a quarter of the photo."
     )
-    return [table(head, rows), _when(figures, note)]
+    return [table(head, rows), when(figures, note)]
 
 
 def _ray(figures: Figures) -> list[str]:
@@ -297,7 +297,7 @@ def _ray(figures: Figures) -> list[str]:
         f"process and {fixed['ray']['seconds']:.0f} s with Ray. Load of the machine (waiting and "
         f"running programs) was {figures['loads'][0]:.0f} to {figures['loads'][-1]:.0f}."
     )
-    return [table(head, rows), table(against, compared), _when(figures, note)]
+    return [table(head, rows), table(against, compared), when(figures, note)]
 
 
 def _ratio(found: Figures, name: str) -> str:
@@ -325,7 +325,7 @@ def _full_model(figures: Figures) -> list[str]:
         "rounds (lowest–highest). Equal tags: of the 46 best of a picture; the logits' standard "
         f"deviation over tags is {figures['spread_of_logits']:.2f}."
     )
-    return [table(head, rows), _when(figures, note)]
+    return [table(head, rows), when(figures, note)]
 
 
 def _floor(figures: Figures) -> list[str]:
@@ -352,7 +352,7 @@ def _floor(figures: Figures) -> list[str]:
         table(
             ["part", "10^9 multiplications", "floor, s", "measured, s", "of the ceiling, %"], times
         ),
-        _when(figures, note),
+        when(figures, note),
     ]
 
 
@@ -369,7 +369,7 @@ def _tags_cost(figures: Figures) -> list[str]:
     ]
     head = ["tags", "ms an image", "MB added by the pass", "MB of label state"]
     note = f"RAM's decoder alone, {figures['dtype']}, {figures['threads']} threads."
-    return [table(head, rows), "![plot](results/11-tags-cost.svg)", _when(figures, note)]
+    return [table(head, rows), "![plot](results/11-tags-cost.svg)", when(figures, note)]
 
 
 def _cascade(figures: Figures) -> list[str]:
@@ -388,7 +388,7 @@ def _cascade(figures: Figures) -> list[str]:
     head = ["order", "photos", "audited", "final tags of the others", "lost", "recall, %",
             "tags asked, mean"]  # fmt: skip
     note = f"{figures['model']}, photos of ImageNet and COCO128 in random orders."
-    return [table(head, rows), _when(figures, note)]
+    return [table(head, rows), when(figures, note)]
 
 
 def _percent_range(found: Figures | None) -> str:
@@ -410,7 +410,15 @@ def _with_deviation(value: float, deviation: float | None, sign: str = "") -> st
     return shown if deviation is None else f"{shown} ± {deviation:.2f}"
 
 
-def _when(figures: Figures, note: str) -> str:
+def spread(values: Figures, digits: int = 1) -> str:
+    """Median (lowest–highest)."""
+    low, high = (f"{values[key]:.{digits}f}" for key in ("min", "max"))
+    middle = f"{values['median']:.{digits}f}"
+    return middle if low == high else f"{middle} ({low}–{high})"
+
+
+def when(figures: Figures, note: str) -> str:
+    """A note, the date and the machine."""
     machine = figures["machine"]
     about = machine
     if isinstance(machine, dict):

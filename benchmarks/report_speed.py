@@ -8,17 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from report_parts import FAMILIES, table
-from report_parts import _when as when
+from report_parts import FAMILIES, spread, table, when
 
 Figures = dict[str, Any]
 
 _SETS = {"these": "the timed photos", "compare": "other large photos"}
-
-
-def _spread(values: Figures, digits: int = 1) -> str:
-    """Median (lowest–highest)."""
-    return f"{values['median']:.{digits}f} ({values['min']:.{digits}f}–{values['max']:.{digits}f})"
 
 
 def _busy(figures: Figures) -> str:
@@ -35,9 +29,9 @@ def _large(figures: Figures) -> list[str]:
     rows = [
         [
             f"{case['dtype']}, {case['cores']} core{'s' if case['cores'] > 1 else ''}",
-            _spread(case["images_per_second"]),
-            _spread(plain[case["dtype"], case["cores"]]),
-            _spread(case["times_plain"]),
+            spread(case["images_per_second"]),
+            spread(plain[case["dtype"], case["cores"]]),
+            spread(case["times_plain"]),
         ]
         for case in figures["cases"]
         if case["mode"] == "stream"
@@ -81,8 +75,8 @@ def _export(figures: Figures) -> list[str]:
         rows.append(
             [
                 name,
-                _spread(row["images_per_second"]),
-                _spread(row["ratio_to_torch"], 2),
+                spread(row["images_per_second"]),
+                spread(row["ratio_to_torch"], 2),
                 f"{parity['max_logit_difference']:.2g}",
                 f"{parity['num_tags_changed']:,} of {parity['num_given']:,}",
                 f"{parity['num_images_changed']:,} of {parity['num_images']:,}",
@@ -129,15 +123,15 @@ def _serve(figures: Figures) -> list[str]:
     parts = []
     for one in figures["sets"]:
         photos = one["photos"]
-        rows = [["`Tagger.stream`", _spread(one["direct"]), "", "", ""]]
+        rows = [["`Tagger.stream`", spread(one["direct"]), "", "", ""]]
         for number, case in one["clients"].items():
             rows.append(
                 [
                     f"{number} client{'s' if number != '1' else ''}",
-                    _spread(case["images_per_second"]),
-                    _spread(case["part_of_direct"], 2),
-                    _spread(case["p50_ms"], 0),
-                    _spread(case["p99_ms"], 0),
+                    spread(case["images_per_second"]),
+                    spread(case["part_of_direct"], 2),
+                    spread(case["p50_ms"], 0),
+                    spread(case["p99_ms"], 0),
                 ]
             )
         size = f"{photos['median_width']:,} x {photos['median_height']:,}"

@@ -28,14 +28,13 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import numpy as np
 from quality import machine, today
+from rounds import spread
 from speed import cores_busy, describe_photos, list_photos, make_photos
 
-_SPREAD = ("median", "min", "max")
 #: seconds that a refused client waits
 _BACK_OFF = 0.5
 
@@ -266,7 +265,7 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
         "photos": describe_photos(list_photos(folder), True),
         "threads": runs[0][0]["threads"],
         "model": runs[0][0]["model"],
-        "direct": _spread(plain),
+        "direct": spread(plain),
         "clients": {str(number): _summary(runs[number], plain) for number in options.clients},
         "overload": crowd,
     }
@@ -275,18 +274,12 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
 def _summary(runs: Sequence[dict[str, Any]], plain: Sequence[float]) -> dict[str, Any]:
     rates = [run["images_per_second"] for run in runs]
     return {
-        "images_per_second": _spread(rates),
-        "part_of_direct": _spread([rate / one for rate, one in zip(rates, plain, strict=True)]),
-        **{name: _spread([run[name] for run in runs]) for name in ("p50_ms", "p99_ms")},
-        "client_cores": _spread([run["client_cores"] for run in runs]),
+        "images_per_second": spread(rates),
+        "part_of_direct": spread([rate / one for rate, one in zip(rates, plain, strict=True)]),
+        **{name: spread([run[name] for run in runs]) for name in ("p50_ms", "p99_ms")},
+        "client_cores": spread([run["client_cores"] for run in runs]),
         "statuses": dict(sum((Counter(run["statuses"]) for run in runs), Counter())),
         "broken": dict(sum((Counter(run["broken"]) for run in runs), Counter())),
-    }
-
-
-def _spread(values: Sequence[float]) -> dict[str, Any]:
-    return dict(zip(_SPREAD, (median(values), min(values), max(values)), strict=True)) | {
-        "runs": list(values)
     }
 
 

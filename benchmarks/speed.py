@@ -25,7 +25,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -39,6 +38,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 from quality import COCO_NAMES, IMAGE_SUFFIXES, machine, today
+from rounds import in_turn, run_case, spread
 
 if TYPE_CHECKING:
     from anytag import Tagger
@@ -203,13 +203,9 @@ def peak_memory_mb() -> float:
 
 def measure_apart(case: Case, model: str, folder: Path, num_photos: int) -> dict[str, Any]:
     """`measure` in a new process."""
-    command = [sys.executable, str(Path(__file__).resolve()), str(folder), "--model", model]
-    command += ["--num-photos", str(num_photos), "--case", json.dumps(asdict(case))]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
-    if done.returncode:
-        raise SystemExit(f"{case} failed, see above")
-    result: dict[str, Any] = json.loads(done.stdout)
-    return result
+    return run_case(
+        __file__, case, [str(folder), "--model", model, "--num-photos", str(num_photos)]
+    )
 
 
 def list_cases(
@@ -232,11 +228,10 @@ def measure_all(
 ) -> list[dict[str, Any]]:
     """Medians and spreads of all cases, rounds forwards and backwards in turn."""
     runs: dict[Case, list[dict[str, Any]]] = {case: [] for case in cases}
-    for repeat in range(repeats):
-        for case in cases if repeat % 2 == 0 else reversed(cases):
-            runs[case].append(measure_one(case))
-            rate = runs[case][-1]["images_per_second"]
-            print(f"round {repeat + 1} of {repeats}: {rate:7.1f} images/s  {case}", file=sys.stderr)
+    for number, case in in_turn(cases, repeats):
+        runs[case].append(measure_one(case))
+        rate = runs[case][-1]["images_per_second"]
+        print(f"round {number + 1} of {repeats}: {rate:7.1f} images/s  {case}", file=sys.stderr)
     rows = []
     for case in cases:
         rates = [run["images_per_second"] for run in runs[case]]
@@ -252,21 +247,12 @@ def measure_all(
                     key: runs[case][0][key]
                     for key in ("model", "num_tags", "threads", "mean_score")
                 },
-                "images_per_second": _spread(rates),
-                "peak_memory_mb": _spread([run["peak_memory_mb"] for run in runs[case]]),
-                "speed_up": _spread(ratios) if case.mode == "stream" and ratios else None,
+                "images_per_second": spread(rates),
+                "peak_memory_mb": spread([run["peak_memory_mb"] for run in runs[case]]),
+                "speed_up": spread(ratios) if case.mode == "stream" and ratios else None,
             }
         )
     return rows
-
-
-def _spread(values: Sequence[float]) -> dict[str, Any]:
-    return {
-        "median": median(values),
-        "min": min(values),
-        "max": max(values),
-        "runs": list(values),
-    }
 
 
 def describe_photos(photos: Sequence[Path], made: bool) -> dict[str, Any]:

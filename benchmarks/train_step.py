@@ -30,10 +30,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 from quality import machine, today
+from rounds import in_turn, spread
 from speed import cores_busy
 from step_worker import Case
 
@@ -104,17 +104,11 @@ def alternate(
         for way in ways:
             take(way)
     runs: dict[Way, list[Answer]] = {way: [] for way in ways}
-    for number in range(rounds):
-        for way in ways if number % 2 == 0 else reversed(ways):
-            runs[way].append(take(way))
-            seconds = (f"{runs[way][-1][clock]:.2f}" for clock in CLOCKS)
-            print(f"round {number + 1} of {rounds}: {way} {' '.join(seconds)}", file=sys.stderr)
+    for number, way in in_turn(ways, rounds):
+        runs[way].append(take(way))
+        seconds = (f"{runs[way][-1][clock]:.2f}" for clock in CLOCKS)
+        print(f"round {number + 1} of {rounds}: {way} {' '.join(seconds)}", file=sys.stderr)
     return runs
-
-
-def spread(values: Sequence[float]) -> dict[str, Any]:
-    """Median, bounds and all."""
-    return {"median": median(values), "min": min(values), "max": max(values), "runs": list(values)}
 
 
 def summarise(runs: dict[Way, list[Answer]]) -> list[dict[str, Any]]:
