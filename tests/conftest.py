@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import shutil
+import sys
+from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -179,3 +184,25 @@ def seeing_model(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     weights["decoder.logit.bias"] -= 1.3  # scores on both sides of the thresholds
     save_tensors(weights, folder / "model.safetensors")
     return folder
+
+
+@pytest.fixture
+def benchmark_script(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], ModuleType]:
+    """``benchmark_script(name)``: a script of benchmarks/, which finds its neighbours."""
+    folder = Path(__file__).parents[1] / "benchmarks"
+    if not folder.is_dir():
+        pytest.skip("benchmarks/ is not part of a wheel")
+    monkeypatch.syspath_prepend(folder)
+    return importlib.import_module
+
+
+@pytest.fixture
+def fake_tagger(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`anytag.inference.tagger` is tests/cli/fake_anytag.py: a model that is fast."""
+    path = Path(__file__).parent / "cli" / "fake_anytag.py"
+    spec = spec_from_file_location("anytag.inference.tagger", path)
+    assert spec is not None
+    assert spec.loader is not None
+    fake = module_from_spec(spec)
+    spec.loader.exec_module(fake)
+    monkeypatch.setitem(sys.modules, "anytag.inference.tagger", fake)

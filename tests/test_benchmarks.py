@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
 import io
 import json
 import sys
 import tarfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -18,30 +17,24 @@ from PIL import Image
 
 from anytag import Tagger
 
+BenchmarkScript = Callable[[str], ModuleType]
+
 FOLDER = Path(__file__).parents[1] / "benchmarks"
 
-pytestmark = pytest.mark.skipif(not FOLDER.is_dir(), reason="benchmarks/ is not part of a wheel")
 
-
-def script(name: str, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """A script as a module; its neighbours are found as when it runs."""
-    monkeypatch.syspath_prepend(FOLDER)
-    return importlib.import_module(name)
+@pytest.fixture
+def quality(benchmark_script: BenchmarkScript) -> ModuleType:
+    return benchmark_script("quality")
 
 
 @pytest.fixture
-def quality(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    return script("quality", monkeypatch)
+def speed(benchmark_script: BenchmarkScript) -> ModuleType:
+    return benchmark_script("speed")
 
 
 @pytest.fixture
-def speed(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    return script("speed", monkeypatch)
-
-
-@pytest.fixture
-def report(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    return script("report", monkeypatch)
+def report(benchmark_script: BenchmarkScript) -> ModuleType:
+    return benchmark_script("report")
 
 
 def photo(number: int) -> bytes:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
 import io
 import json
 import math
 import tarfile
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -14,27 +14,19 @@ import numpy as np
 import pytest
 from PIL import Image
 
-FOLDER = Path(__file__).parents[1] / "benchmarks"
-
-pytestmark = pytest.mark.skipif(not FOLDER.is_dir(), reason="benchmarks/ is not part of a wheel")
+BenchmarkScript = Callable[[str], ModuleType]
 
 LABELS = ("tench", "red panda", "tench", "zebra")
 
 
-def script(name: str, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """A script as a module; its neighbours are found as when it runs."""
-    monkeypatch.syspath_prepend(FOLDER)
-    return importlib.import_module(name)
+@pytest.fixture
+def versions(benchmark_script: BenchmarkScript) -> ModuleType:
+    return benchmark_script("nano_versions")
 
 
 @pytest.fixture
-def versions(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    return script("nano_versions", monkeypatch)
-
-
-@pytest.fixture
-def captions(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    return script("nano_captions", monkeypatch)
+def captions(benchmark_script: BenchmarkScript) -> ModuleType:
+    return benchmark_script("nano_captions")
 
 
 @pytest.fixture
@@ -56,7 +48,7 @@ def photos(tmp_path: Path) -> Path:
 
 
 def test_a_model_beside_itself(
-    versions: ModuleType, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    versions: ModuleType, photos: Path, tmp_path: Path, benchmark_script: BenchmarkScript
 ) -> None:
     out = tmp_path / "out.json"
     versions.main(
@@ -79,7 +71,7 @@ def test_a_model_beside_itself(
     assert (row["set"], row["photos"], row["tags"], row["of"]) == ("Mine", 4, 3, "b")
     assert row["less"] == {"a": [0.0, 0.0, 0.0]}
     assert row["figures"]["a"] == row["figures"]["b"]
-    report = script("report_nano", monkeypatch)
+    report = benchmark_script("report_nano")
     heading, write = report.SECTIONS["nano-versions"]
     text = "\n".join(write(figures))
     assert heading == "Versions of nano"
@@ -88,7 +80,7 @@ def test_a_model_beside_itself(
 
 
 def test_unseen_tags_beside_the_nearest_and_chance(
-    versions: ModuleType, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    versions: ModuleType, photos: Path, tmp_path: Path, benchmark_script: BenchmarkScript
 ) -> None:
     unseen, out = tmp_path / "unseen.txt", tmp_path / "out.json"
     unseen.write_text("gold fish pond\n")
@@ -114,7 +106,7 @@ def test_unseen_tags_beside_the_nearest_and_chance(
     assert [one["tag"] for one in row["tags"]] == ["tench"]
     assert row["tags"][0]["nearest"] == "tench"  # nano was trained on it: the same scores
     assert row["tags"][0]["ap"] == row["tags"][0]["ap_nearest"]
-    text = "\n".join(script("report_nano", monkeypatch).SECTIONS["nano-unseen"][1](
+    text = "\n".join(benchmark_script("report_nano").SECTIONS["nano-unseen"][1](
         json.loads(out.read_text())
     ))  # fmt: skip
     assert "| Mine (1 tags, 4 photos) |" in text

@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-import importlib
-from pathlib import Path
+from collections.abc import Callable
 from types import ModuleType
 
 import numpy as np
 import pytest
 
-FOLDER = Path(__file__).parents[1] / "benchmarks"
-
-pytestmark = pytest.mark.skipif(not FOLDER.is_dir(), reason="benchmarks/ is not part of a wheel")
+BenchmarkScript = Callable[[str], ModuleType]
 
 
-@pytest.fixture
-def script(monkeypatch: pytest.MonkeyPatch) -> object:
-    monkeypatch.syspath_prepend(str(FOLDER))
-    return importlib.import_module
-
-
-def test_multiplications_are_those_counted_elsewhere(script: object) -> None:
+def test_multiplications_are_those_counted_elsewhere(benchmark_script: BenchmarkScript) -> None:
     """Swin-L: 103.9 (a counter on timm's model); RAM's head: 58.28 with torch's, all layers."""
-    floor: ModuleType = script("floor")  # type: ignore[operator]
+    floor = benchmark_script("floor")
     assert sum(floor.swin_macs(floor.swin_large(384)).values()) == pytest.approx(103.9, abs=0.1)
     sizes = (4585, 145, 512)
     head = floor.head_macs(floor.ram().decoder, *sizes, 512)
@@ -36,8 +27,10 @@ def test_multiplications_are_those_counted_elsewhere(script: object) -> None:
     assert saved == pytest.approx((3 * once + tags * hidden**2) / 1e9, rel=1e-6)
 
 
-def test_agreement_looks_at_the_best_tags_that_were_asked(script: object) -> None:
-    full: ModuleType = script("full_model")  # type: ignore[operator]
+def test_agreement_looks_at_the_best_tags_that_were_asked(
+    benchmark_script: BenchmarkScript,
+) -> None:
+    full = benchmark_script("full_model")
     expected = np.arange(200, dtype=np.float32)
     assert full.agreement(expected + 1, expected) == {"max_difference": 1.0, "equal_tags": 1.0}
     assert full.agreement(-expected, expected)["equal_tags"] == 0.0
@@ -46,8 +39,8 @@ def test_agreement_looks_at_the_best_tags_that_were_asked(script: object) -> Non
     assert full.agreement(partial, expected) == {"max_difference": 0.0, "equal_tags": 1.0}
 
 
-def test_cost_of_tags_is_measured_either_way(script: object) -> None:
-    cost: ModuleType = script("tags_cost")  # type: ignore[operator]
+def test_cost_of_tags_is_measured_either_way(benchmark_script: BenchmarkScript) -> None:
+    cost = benchmark_script("tags_cost")
     for parts in (True, False):
         row = cost.measure(50, "float32", parts=parts, batch_size=2)
         assert (row["tags"], row["parts"], row["batch_size"]) == (50, parts, 2)

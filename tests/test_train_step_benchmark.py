@@ -7,6 +7,7 @@ import io
 import json
 import sys
 from argparse import Namespace
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -14,21 +15,17 @@ from typing import Any
 import pytest
 import torch
 
-FOLDER = Path(__file__).parents[1] / "benchmarks"
-
-pytestmark = pytest.mark.skipif(not FOLDER.is_dir(), reason="benchmarks/ is not part of a wheel")
+BenchmarkScript = Callable[[str], ModuleType]
 
 
 @pytest.fixture
-def train_step(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    monkeypatch.syspath_prepend(FOLDER)
-    return importlib.import_module("train_step")
+def train_step(benchmark_script: BenchmarkScript) -> ModuleType:
+    return benchmark_script("train_step")
 
 
 @pytest.fixture
-def worker(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    monkeypatch.syspath_prepend(FOLDER)
-    return importlib.import_module("step_worker")
+def worker(benchmark_script: BenchmarkScript) -> ModuleType:
+    return benchmark_script("step_worker")
 
 
 def small_case(worker: ModuleType, family: str) -> Any:

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.util import find_spec, module_from_spec, spec_from_file_location
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -68,14 +68,13 @@ class Cli:
 
 
 @pytest.fixture
-def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Cli:
+def cli(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    fake_tagger: None,
+) -> Cli:
     """The command line, run in the test's folder."""
-    spec = spec_from_file_location("anytag.inference.tagger", _FAKE)
-    assert spec is not None
-    assert spec.loader is not None
-    fake = module_from_spec(spec)
-    spec.loader.exec_module(fake)
-    monkeypatch.setitem(sys.modules, "anytag.inference.tagger", fake)
     monkeypatch.delitem(sys.modules, "anytag.cli.tag_run", raising=False)
     return Cli(tmp_path, monkeypatch, capfd)
 

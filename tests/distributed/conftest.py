@@ -8,7 +8,6 @@ import sys
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,6 @@ from PIL import Image
 from anytag.distributed.pool import here
 from anytag.engine.steps import Step
 
-_FAKE = Path(__file__).parents[1] / "cli" / "fake_anytag.py"
 #: they hold the real model's class once they were imported
 _OF_THE_MODEL = ("tag_run", "tag_shards", "tag_ray")
 
@@ -33,14 +31,8 @@ def step(tmp_path: Path) -> Step:
 
 
 @pytest.fixture
-def tag(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tag:
+def tag(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fake_tagger: None) -> Tag:
     """``tag(*arguments)``: ``anytag tag`` in the test's folder; ``pool=`` gives it a pool."""
-    spec = spec_from_file_location("anytag.inference.tagger", _FAKE)
-    assert spec is not None
-    assert spec.loader is not None
-    fake = module_from_spec(spec)
-    spec.loader.exec_module(fake)
-    monkeypatch.setitem(sys.modules, "anytag.inference.tagger", fake)
     for name in _OF_THE_MODEL:
         monkeypatch.delitem(sys.modules, f"anytag.cli.{name}", raising=False)
     monkeypatch.chdir(tmp_path)

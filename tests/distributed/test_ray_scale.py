@@ -8,24 +8,23 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
 
-FOLDER = Path(__file__).resolve().parents[2] / "benchmarks"
+BenchmarkScript = Callable[[str], ModuleType]
 
 pytestmark = [
-    pytest.mark.skipif(not FOLDER.is_dir(), reason="benchmarks/ is not part of a wheel"),
     pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="looks into /proc"),
 ]
 
 
 @pytest.fixture
-def script(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    monkeypatch.syspath_prepend(FOLDER)
-    return importlib.import_module("ray_scale")
+def script(benchmark_script: BenchmarkScript) -> ModuleType:
+    return benchmark_script("ray_scale")
 
 
 def write(path: Path, rows: list[tuple[str, float]]) -> Path:

@@ -8,6 +8,7 @@ import random
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +16,25 @@ from PIL import Image
 
 TAGS = ["cat", "dog", "animal", "beach", "sofa"]
 CAPTIONS = ["a puppy on the beach", "no dog", "two cats", "a sofa"]
+
+
+class Listener:
+    """Counts the steps of trainings, and may stop a run as Ctrl-C does."""
+
+    def __init__(self, stop_after: int | None = None) -> None:
+        self.steps = 0
+        self._stop_after = stop_after
+
+    def started(self, step: int, total: int) -> None:
+        pass
+
+    def stepped(self, step: int, epoch: int, losses: dict[str, float]) -> None:
+        self.steps += 1
+        if self.steps == self._stop_after:
+            raise KeyboardInterrupt
+
+    def validated(self, step: int, validation: Any, is_best: bool) -> None:
+        pass
 
 
 def picture(number: int) -> bytes:

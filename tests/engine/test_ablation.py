@@ -7,7 +7,6 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -38,7 +37,7 @@ from anytag.evaluation.metrics import mean_average_precision
 from anytag.training.config import ModelConfig, OptimConfig, RunConfig, SourceConfig
 from anytag.training.examples import open_examples
 
-from .conftest import picture
+from .conftest import Listener, picture
 
 pytest.importorskip("sklearn")
 pytest.importorskip("accelerate")
@@ -46,11 +45,11 @@ CAPTIONS = ["a puppy on the beach", "no dog", "two cats", "a sofa", "cats and a 
 Write = Callable[..., Path]
 
 
-class Told:
+class Told(Listener):
     """A `Watch` that keeps what it is told, and may stop a run."""
 
     def __init__(self, stop_after: int | None = None) -> None:
-        self.steps = 0
+        super().__init__(stop_after)
         self.cases: list[tuple[int, str, bool]] = []
         self.watch = Watch(
             training=self,
@@ -60,18 +59,6 @@ class Told:
                 (seed, case.key, seconds is None)
             ),
         )
-        self._stop_after = stop_after
-
-    def started(self, step: int, total: int) -> None:
-        pass
-
-    def stepped(self, step: int, epoch: int, losses: dict[str, float]) -> None:
-        self.steps += 1
-        if self.steps == self._stop_after:
-            raise KeyboardInterrupt
-
-    def validated(self, step: int, validation: Any, is_best: bool) -> None:
-        pass
 
 
 @pytest.fixture

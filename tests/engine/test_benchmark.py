@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import importlib
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pytest
 
-FOLDER = Path(__file__).parents[2] / "benchmarks"
-
-pytestmark = pytest.mark.skipif(not FOLDER.is_dir(), reason="benchmarks/ is not part of a wheel")
+BenchmarkScript = Callable[[str], ModuleType]
 
 
 @pytest.fixture
-def engine(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    monkeypatch.syspath_prepend(FOLDER)
-    return importlib.import_module("engine")
+def engine(benchmark_script: BenchmarkScript) -> ModuleType:
+    return benchmark_script("engine")
 
 
 def test_planted_faults(engine: ModuleType) -> None:

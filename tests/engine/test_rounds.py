@@ -6,7 +6,6 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
@@ -19,6 +18,8 @@ from anytag.training.config import SourceConfig
 from anytag.training.config_file import changed
 from anytag.training.presets import finetune
 
+from .conftest import Listener
+
 pytest.importorskip("sklearn")
 pytest.importorskip("accelerate")
 pytest.importorskip("matplotlib")
@@ -29,11 +30,11 @@ SMALL = [
 ]  # fmt: skip
 
 
-class Told:
+class Told(Listener):
     """A `RoundsWatch` that keeps what it is told, and may stop a run."""
 
     def __init__(self, stop_after: int | None = None) -> None:
-        self.steps = 0
+        super().__init__(stop_after)
         self.begun: list[int] = []
         self.ended: list[int] = []
         self.watch = RoundsWatch(
@@ -42,18 +43,6 @@ class Told:
             begins=self.begun.append,
             ends=lambda figures: self.ended.append(figures["round"]),
         )
-        self._stop_after = stop_after
-
-    def started(self, step: int, total: int) -> None:
-        pass
-
-    def stepped(self, step: int, epoch: int, losses: dict[str, float]) -> None:
-        self.steps += 1
-        if self.steps == self._stop_after:
-            raise KeyboardInterrupt
-
-    def validated(self, step: int, validation: Any, is_best: bool) -> None:
-        pass
 
 
 @pytest.fixture
