@@ -123,20 +123,24 @@ def _serve(figures: Figures) -> list[str]:
     parts = []
     for one in figures["sets"]:
         photos = one["photos"]
-        rows = [["`Tagger.stream`", spread(one["direct"]), "", "", ""]]
+        rows = [
+            ["`Tagger.stream`", spread(one["direct"]), "", "", "", ""],
+            ["`Tagger`, photo by photo", spread(one["direct_one"]), "", "", "", ""],
+        ]
         for number, case in one["clients"].items():
             rows.append(
                 [
                     f"{number} client{'s' if number != '1' else ''}",
                     spread(case["images_per_second"]),
                     spread(case["part_of_direct"], 2),
+                    spread(case["part_of_direct_one"], 2),
                     spread(case["p50_ms"], 0),
                     spread(case["p99_ms"], 0),
                 ]
             )
         size = f"{photos['median_width']:,} x {photos['median_height']:,}"
         head = [f"JPEGs of {size} ({photos['mean_bytes'] / 1000:,.0f} kB)", "images/s"]
-        head += ["part of `Tagger.stream`", "p50, ms", "p99, ms"]
+        head += ["part of `Tagger.stream`", "part of photo by photo", "p50, ms", "p99, ms"]
         parts += [table(head, rows), _crowd(one["overload"])]
     first = figures["sets"][0]
     note = (

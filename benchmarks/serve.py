@@ -6,8 +6,10 @@
 
 Server, direct use and clients are processes of their own on one machine, and share its processors.
 Rounds go through direct use and all numbers of clients forwards and backwards in turn; parts of
-direct are of the same round. Clients keep their connection, have one request at a time, and send
-bodies that were made before. Nothing else should run meanwhile.
+direct are of the same round. Direct use is ``Tagger.stream``, which decodes ahead, and ``Tagger``
+called with one photo after the other, which is all that one client can ask of a server. Clients
+keep their connection, have one request at a time, and send bodies that were made before. Nothing
+else should run meanwhile.
 
 Overload: many more clients than the server's queue takes, each with the next photo at once after an
 answer and half a second after a refusal; the server's resident memory is read every second.
@@ -27,6 +29,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -176,11 +179,11 @@ def direct(model: str, folder: Path) -> Iterator[subprocess.Popen[str]]:
         process.communicate("", 60)
 
 
-def ask_direct(process: subprocess.Popen[str], seconds: float) -> dict[str, Any]:
-    """One measurement."""
+def ask_direct(process: subprocess.Popen[str], seconds: float, way: str) -> dict[str, Any]:
+    """One measurement of ``stream``, or of one photo at a time: ``call``."""
     assert process.stdin is not None
     assert process.stdout is not None
-    process.stdin.write(f"{seconds}\n")
+    process.stdin.write(f"{way} {seconds}\n")
     process.stdin.flush()
     answer: dict[str, Any] = json.loads(process.stdout.readline())
     return answer
@@ -195,10 +198,12 @@ def answer_direct(model: str, folder: Path) -> None:
     tagger = Tagger.from_pretrained(model, device="cpu")
     photos = list_photos(folder)
     list(tagger.stream(photos[:8]))
+    ways = {"stream": tagger.stream, "call": partial(map, tagger)}
     for line in sys.stdin:
+        way, seconds = line.split()
         begun, count = time.perf_counter(), 0
-        while time.perf_counter() < begun + float(line):
-            for result in tagger.stream(photos):
+        while time.perf_counter() < begun + float(seconds):
+            for result in ways[way](photos):
                 if result.scores is None:
                     raise SystemExit(f"{result.path}: {result.error}")
                 count += 1
@@ -245,37 +250,46 @@ def overload(
 def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """All rounds on one folder of photos, and overload."""
     requests = requests_of(list_photos(folder))
-    runs: dict[int, list[dict[str, Any]]] = {number: [] for number in (0, *options.clients)}
+    runs: dict[str | int, list[dict[str, Any]]] = {
+        case: [] for case in ("stream", "call", *options.clients)
+    }
     with server(options.model) as (port, process_id), direct(options.model, folder) as process:
-        ask_direct(process, 1.0)
+        ask_direct(process, 1.0, "stream")
         load(port, requests, 8, 1.0)
         for repeat in range(options.repeats):
             order = list(runs) if repeat % 2 == 0 else list(reversed(runs))
-            for number in order:
-                if number == 0:
-                    runs[0].append(ask_direct(process, options.seconds))
+            for case in order:
+                if isinstance(case, str):
+                    runs[case].append(ask_direct(process, options.seconds, case))
                 else:
-                    runs[number].append(load(port, requests, number, options.seconds, options.warm))
-                rate = runs[number][-1]["images_per_second"]
-                print(f"{number or 'direct':>7} {rate:7.1f} images/s", file=sys.stderr)
+                    runs[case].append(load(port, requests, case, options.seconds, options.warm))
+                rate = runs[case][-1]["images_per_second"]
+                print(f"{case:>7} {rate:7.1f} images/s", file=sys.stderr)
     with server(options.model) as (port, process_id):
         crowd = overload(port, process_id, requests, options.crowd, options.crowd_seconds)
-    plain = [run["images_per_second"] for run in runs[0]]
+    plain, alone = ([run["images_per_second"] for run in runs[way]] for way in ("stream", "call"))
+    first = runs["stream"][0]
     return {
         "photos": describe_photos(list_photos(folder), True),
-        "threads": runs[0][0]["threads"],
-        "model": runs[0][0]["model"],
+        "threads": first["threads"],
+        "model": first["model"],
         "direct": spread(plain),
-        "clients": {str(number): _summary(runs[number], plain) for number in options.clients},
+        "direct_one": spread(alone),
+        "clients": {
+            str(number): _summary(runs[number], plain, alone) for number in options.clients
+        },
         "overload": crowd,
     }
 
 
-def _summary(runs: Sequence[dict[str, Any]], plain: Sequence[float]) -> dict[str, Any]:
+def _summary(
+    runs: Sequence[dict[str, Any]], plain: Sequence[float], alone: Sequence[float]
+) -> dict[str, Any]:
     rates = [run["images_per_second"] for run in runs]
     return {
         "images_per_second": spread(rates),
         "part_of_direct": spread([rate / one for rate, one in zip(rates, plain, strict=True)]),
+        "part_of_direct_one": spread([rate / one for rate, one in zip(rates, alone, strict=True)]),
         **{name: spread([run[name] for run in runs]) for name in ("p50_ms", "p99_ms")},
         "client_cores": spread([run["client_cores"] for run in runs]),
         "statuses": dict(sum((Counter(run["statuses"]) for run in runs), Counter())),

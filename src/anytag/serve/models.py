@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import Any, TypeVar
@@ -15,6 +15,7 @@ from anytag.errors import ModelError
 from anytag.inference.scorer import CPU_CHUNK
 from anytag.inference.tagger import Tagger
 from anytag.serve.admission import Pace
+from anytag.serve.aside import aside
 from anytag.serve.batching import Batcher, Task
 from anytag.serve.config import ServeConfig
 from anytag.serve.errors import ApiError
@@ -111,9 +112,7 @@ class ServedModel:
         if not tags:
             return self._scoring
         key = ("tags", extend, *tags)
-        return self._recent.get(
-            key, lambda: Scoring(self.tagger.with_tags(list(tags), extend=extend))
-        )
+        return self._made(key, lambda: Scoring(self.tagger.with_tags(list(tags), extend=extend)))
 
     def captioning(self, tags: Sequence[str]) -> Captioning:
         """Captions, about these names or about what is found.
@@ -121,7 +120,7 @@ class ServedModel:
         Raises:
             ModelError: the model writes none
         """
-        return self._recent.get(
+        return self._made(
             ("caption", *tags),
             lambda: Captioning(self.tagger.captioner(list(tags) or None), on_cpu=self._on_cpu),
         )
@@ -137,18 +136,22 @@ class ServedModel:
             raise ModelError(f"{self.name}: exported models give no explanations")
         from anytag.inference.explain import Explainer
 
-        return self._recent.get(
+        return self._made(
             ("explain", method, tag), lambda: Explaining(Explainer(self.tagger, [tag], method))
         )
 
     def warm_up(self) -> None:
         """One pass, so that the first request does not pay for what is done once."""
         size = self.tagger.image_size
-        self.tagger.score(np.zeros((1, size, size, 3), np.uint8))
+        black = np.zeros((1, size, size, 3), np.uint8)
+        aside(lambda: self.tagger.score(black))
 
     def close(self) -> None:
         """Finish what waits."""
         self._batcher.close()
+
+    def _made(self, key: Hashable, make: Callable[[], R]) -> R:
+        return self._recent.get(key, lambda: aside(make))
 
 
 class Models:
@@ -163,9 +166,14 @@ class Models:
         self.decoders = ThreadPoolExecutor(num, thread_name_prefix="anytag-decode")
         self._models: dict[str, ServedModel] = {}
         for model in config.models:
-            tagger = Tagger.from_pretrained(
-                model.source, device=config.device, dtype=config.dtype, backend=config.backend
+            load = partial(
+                Tagger.from_pretrained,
+                model.source,
+                device=config.device,
+                dtype=config.dtype,
+                backend=config.backend,
             )
+            tagger = aside(load)
             observe = partial(_observe, model.name, metrics, pace)
             served = ServedModel(model.name, tagger, config, self.decoders, observe)
             served.warm_up()
