@@ -16,10 +16,8 @@ import fiftyone as fo
 from anytag import Tagger
 
 
-def main(folder: str) -> None:
-    """Tag a folder and open the app."""
-    tagger = Tagger.from_pretrained("nano")
-    dataset = fo.Dataset.from_images_dir(folder)
+def add_tags(dataset: fo.Dataset, tagger: Tagger) -> None:
+    """Tags of every photo of a dataset."""
     paths = dataset.values("filepath")
     samples = dataset.iter_samples(autosave=True, progress=True)
     for sample, result in zip(samples, tagger.stream(paths), strict=True):
@@ -28,8 +26,9 @@ def main(folder: str) -> None:
             continue
         found = [fo.Classification(label=tag.name, confidence=tag.score) for tag in result.tags]
         sample["anytag"] = fo.Classifications(classifications=found)
-    fo.launch_app(dataset).wait()
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    photos = fo.Dataset.from_images_dir(sys.argv[1])
+    add_tags(photos, Tagger.from_pretrained("nano"))
+    fo.launch_app(photos).wait()

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -95,6 +97,49 @@ def test_several_processes(tiny_model: Path) -> None:
 def is_worker(number: int) -> bool:
     """Not the process that multiprocessing keeps for itself."""
     return b"spawn_main" in Path(f"/proc/{number}/cmdline").read_bytes()
+
+
+def wait_until_gone(port: int) -> None:
+    """Nothing listens there any more."""
+    for _ in range(2000):
+        try:
+            socket.create_connection(("127.0.0.1", port), PATIENCE_S).close()
+        except ConnectionRefusedError:
+            return
+        threading.Event().wait(0.02)
+    raise AssertionError("it still listens")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("options", [[], ["--workers", "2"]], ids=["one", "workers"])
+def test_each_signal_is_more_urgent_and_the_code_is_0(tiny_model: Path, options: list[str]) -> None:
+    """Drained for an hour, then waiting for a request that never comes to its end, then gone."""
+    command = ("--model", str(tiny_model), "--drain", "3600", "--timeout", "3600", *options)
+    with started(*command) as (process, line):
+        address = ("127.0.0.1", line["port"])
+        with socket.create_connection(address, PATIENCE_S) as unfinished:
+            unfinished.sendall(
+                b"POST /v1/tag HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\n"
+                b"Content-Length: 1000\r\nExpect: 100-continue\r\n\r\n"
+            )
+            assert unfinished.recv(1000).startswith(b"HTTP/1.1 100")  # it is being read
+            process.send_signal(signal.SIGTERM)
+            while (state := httpx.get(f"{line['url']}/readyz")).status_code != 503:
+                assert state.status_code == 200
+            assert httpx.get(f"{line['url']}/healthz").status_code == 200
+            process.send_signal(signal.SIGTERM)
+            wait_until_gone(line["port"])
+            assert process.poll() is None
+            process.send_signal(signal.SIGTERM)
+            answer = b"".join(iter(lambda: unfinished.recv(1 << 16), b""))
+            out, err = process.communicate(timeout=PATIENCE_S)
+        assert answer.startswith(b"HTTP/1.1 503")
+        assert b'"stopping"' in answer
+        assert (process.returncode, out) == (0, "")
+        rows = [json.loads(row) for row in err.splitlines()]
+        assert [(row["event"], row["status"], row["error"]) for row in rows] == [
+            ("request", 503, "stopping")
+        ]
 
 
 @pytest.mark.slow

@@ -112,7 +112,7 @@ def attack(target: Target, one: Attack) -> int | str | None:
     return int(match[1])
 
 
-def test_schemathesis(target: Target) -> None:
+def test_schemathesis(target: Target, tmp_path: Path) -> None:
     """What the API's own description leads to."""
     pytest.importorskip("schemathesis")
     command = shutil.which("st", path=str(Path(sys.executable).parent))
@@ -121,8 +121,9 @@ def test_schemathesis(target: Target) -> None:
     arguments = ["run", f"{target.url}/openapi.json", "--max-examples", "60", "--seed", "1"]
     arguments += ["--checks", "not_a_server_error", "--request-timeout", f"{_PATIENCE}"]
     done = subprocess.run(
-        [command, *arguments], capture_output=True, text=True, timeout=1200, check=False
-    )
+        [command, *arguments],
+        cwd=tmp_path, capture_output=True, text=True, timeout=1200, check=False,
+    )  # fmt: skip
     assert done.returncode == 0, done.stdout[-5000:]
     assert target.statuses().total() > before + 500
     target.check()

@@ -102,6 +102,23 @@ def test_other_schemes(open_server: Running, url: str) -> None:
     assert "root:" not in message
 
 
+@pytest.mark.parametrize(
+    ("path", "options", "status", "kind"),
+    [
+        ("/v1/tag", {"top_k": 0}, 422, "invalid"),
+        ("/v1/explain", {"tag": "cat", "method": "magic"}, 422, "invalid"),
+        ("/v1/explain", {"tag": " "}, 422, "tags"),
+        ("/v1/explain", {"tag": "cat", "model": "other"}, 404, "no_such_model"),
+    ],
+)
+def test_nothing_is_fetched_for_a_wrong_request(
+    open_server: Running, path: str, options: dict[str, Any], status: int, kind: str
+) -> None:
+    """Else the answer would be that this address is refused."""
+    asked = {"url": "http://127.0.0.1/image", **options}
+    error(open_server.post(path, json=asked), status, kind)
+
+
 def test_public_addresses_work_and_redirects_are_checked(
     open_server: Running, port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response
@@ -29,13 +29,16 @@ from anytag.serve.schemas import (
     ExplainResponse,
     LabelsResponse,
     ModelsResponse,
+    Options,
     StateResponse,
     TagOptions,
     TagRequest,
     TagResponse,
 )
-from anytag.serve.service import Service
+from anytag.serve.service import Service, Visit
 from anytag.serve.wire import as_json
+
+A = TypeVar("A", bound=Options)
 
 router = APIRouter()
 
@@ -56,11 +59,8 @@ async def tag(request: Request) -> Response:
     """Send the image as the field `image` of a form, as `image/*`, or in base64 as JSON."""
     service, info = service_of(request), info_of(request.scope)
     async with service.visit(request) as visit:
-        sent = await visit.read(read_body)
-        picture = _one(sent)
-        options = options_of(TagOptions, request.query_params, sent.options)
+        picture, options, model = await _opened(visit, request, TagOptions)
         check_tags(options.tags, service.config)
-        model = _model(request, options.model, 1)
         scored = await visit.run(
             model, picture, lambda: model.scoring(options.tags, extend=options.extend)
         )
@@ -109,11 +109,8 @@ async def caption(request: Request) -> Response:
     """Only models with a captioner write one: see `captioner` of `/v1/models`."""
     service, info = service_of(request), info_of(request.scope)
     async with service.visit(request) as visit:
-        sent = await visit.read(read_body)
-        picture = _one(sent)
-        options = options_of(CaptionOptions, request.query_params, sent.options)
+        picture, options, model = await _opened(visit, request, CaptionOptions)
         check_tags(options.tags, service.config)
-        model = _model(request, options.model, 1)
         found = await visit.run(model, picture, lambda: model.captioning(options.tags))
         record = answers.caption_record(found, model)
         count(service, model, [record])
@@ -130,11 +127,9 @@ async def explain(request: Request) -> Response:
     """A grid over the image in [0, 1] and a box around its strongest part; or a picture of both."""
     service, info = service_of(request), info_of(request.scope)
     async with service.visit(request) as visit:
-        sent = await visit.read(read_body)
-        picture = await visit.fetch(_one(sent))
-        options = options_of(ExplainOptions, request.query_params, sent.options)
+        picture, options, model = await _opened(visit, request, ExplainOptions)
         check_tags([options.tag], service.config)
-        model = _model(request, options.model, 1)
+        picture = await visit.fetch(picture)  # here, since a picture of it may be drawn too
         found = await visit.run(
             model, picture, lambda: model.explaining(options.tag, options.method)
         )
@@ -253,6 +248,14 @@ def count(service: Service, model: ServedModel, records: Sequence[dict[str, Any]
             service.metrics.images.labels(model.name).inc()
         else:
             service.metrics.errors.labels(error["type"]).inc()
+
+
+async def _opened(visit: Visit, request: Request, kind: type[A]) -> tuple[Picture, A, ServedModel]:
+    """What a request about one image asks of which model; its address is not fetched yet."""
+    sent = await visit.read(read_body)
+    picture = _one(sent)
+    options = options_of(kind, request.query_params, sent.options)
+    return picture, options, _model(request, options.model, 1)
 
 
 def _model(request: Request, name: str | None, num_images: int) -> ServedModel:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -13,7 +14,6 @@ from fastapi.openapi.utils import get_openapi
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import HTMLResponse, Response
-from starlette.staticfiles import StaticFiles
 
 import anytag
 from anytag.errors import AnytagError
@@ -25,6 +25,7 @@ from anytag.serve.documents import add_schemas
 from anytag.serve.errors import ApiError, framework_error
 from anytag.serve.linger import Linger
 from anytag.serve.middleware import Keys, Observe, answer_error
+from anytag.serve.page import StaticPage
 from anytag.serve.service import Service
 
 #: bodies that are read by hand
@@ -49,7 +50,10 @@ def create_app(config: ServeConfig) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        yield
+        try:
+            yield
+        except asyncio.CancelledError:  # broken off: nobody waits for what is in work
+            return
         service.close()
 
     app = FastAPI(
@@ -65,7 +69,7 @@ def create_app(config: ServeConfig) -> FastAPI:
     _document(app)
     _handle_errors(app)
     # Not mounted: a mounted page would answer 404 where an endpoint answers 405.
-    app.router.default = StaticFiles(directory=STATIC, html=True)
+    app.router.default = StaticPage(STATIC)
     if config.key_digests:
         app.add_middleware(Keys, service=service)
     if config.cors_origins:

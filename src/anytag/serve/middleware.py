@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 import uuid
@@ -88,6 +89,10 @@ class Observe:
             await self._app(scope, counted, marked)
         except ClientGoneError:
             info.status = info.status or _GONE
+        except asyncio.CancelledError:  # only where the server breaks off what is in work
+            if not info.status:
+                error = ApiError(503, "stopping", "the server is stopping", {"Retry-After": "5"})
+                await fail(error, scope, counted, marked)
         except Exception as error:
             logger.exception("fault", extra={"fields": {"request_id": info.id}})
             if info.status:
