@@ -5,6 +5,7 @@
     python benchmarks/full_model.py --reference recognize-anything/ \\
         --reference-python old/bin/python --json OUT.json
     python benchmarks/full_model.py --folder MADE --json OUT.json  # keeps the 4 GB it makes there
+    python benchmarks/full_model.py --folder MADE --other ggml=./worker --json OUT.json
 
 Swin-L at 384, 4,585 tags, one picture at a time, random weights (the released ones are not needed
 for speed). Every way is a process of its own; their passes alternate, one at a time, in an order
@@ -15,6 +16,9 @@ the best 46 of each picture (1 %): which part of the reference's is among a way'
 query projection is made 30 times as large, since else all tags would look alike to the network.
 With the cascade, tags that were not asked do not count: which ones it would lose is measured with
 real weights by `cascade.py`.
+
+**Other engines.** ``--other NAME=PROGRAM`` measures any program that is called and answers as
+`full_worker.py`: the folder has the weights in the released form (``released.pth``).
 """
 
 from __future__ import annotations
@@ -55,10 +59,12 @@ class Way:
     dtype: str
     #: tags that a cascade asks for
     kept: int | None = None
+    #: of another engine
+    program: str | None = None
 
 
-def ways(num_tags: int, *, reference: bool) -> list[Way]:
-    """What is measured."""
+def ways(num_tags: int, *, reference: bool, others: Sequence[str] = ()) -> list[Way]:
+    """What is measured; others are NAME=PROGRAM."""
     found = [
         Way(name="anytag, float32", side="anytag", dtype="float32"),
         Way(name="anytag, bfloat16", side="anytag", dtype="bfloat16"),
@@ -73,6 +79,9 @@ def ways(num_tags: int, *, reference: bool) -> list[Way]:
             Way(name="public code, bfloat16 (autocast)", side="reference", dtype="bfloat16"),
             *found,
         ]
+    for one in others:
+        name, _, program = one.partition("=")
+        found.append(Way(name=name, side="other", dtype="", program=program))
     return found
 
 
@@ -122,17 +131,19 @@ class Worker:
 def open_worker(way: Way, folder: Path, options: argparse.Namespace) -> Iterator[Worker]:
     """Start a worker, and end it when the block ends."""
     name = f"way-{abs(hash(way))}"
-    command = [str(WORKER), str(folder), name, "--family", options.family, "--dtype", way.dtype]
-    command += ["--threads", str(options.threads)]
+    threads = str(options.threads)
+    command = [str(folder), name, "--family", options.family, "--threads", threads]
+    if way.program is not None:
+        command = [way.program, *command]
+    else:
+        python = options.reference_python if way.side == "reference" else sys.executable
+        command = [str(python), str(WORKER), *command, "--dtype", way.dtype]
     if way.kept is not None:
         command += ["--kept", str(way.kept)]
-    python = sys.executable
     if way.side == "reference":
-        python = str(options.reference_python)
         command += ["--reference", str(options.reference.resolve())]
-    threads = str(options.threads)
     process = subprocess.Popen(
-        [python, *command],
+        command,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -205,6 +216,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--reference", type=Path, metavar="DIR", help="checkout of the public code")
     parser.add_argument("--reference-python", type=Path, default=sys.executable)
     parser.add_argument("--family", default="ram", choices=["ram", "ram_plus"])
+    parser.add_argument("--other", action="append", default=[], metavar="NAME=PROGRAM")
     parser.add_argument("--folder", type=Path, help="of an earlier run; else everything is made")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--rounds", type=int, default=5)
@@ -213,13 +225,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     if options.small and options.reference is not None:
         parser.error("--small is of anytag alone")
+    if not all("=" in one for one in options.other):
+        parser.error("--other: expected NAME=PROGRAM")
     busy = cores_busy()
     with ExitStack() as stack:
         folder = options.folder or Path(stack.enter_context(tempfile.TemporaryDirectory()))
         folder.mkdir(parents=True, exist_ok=True)
         prepare(folder, options.family, small=options.small, num_pictures=options.rounds)
         num_tags = FAMILIES[options.family][1]
-        listed = ways(num_tags, reference=options.reference is not None)
+        with_reference = options.reference is not None
+        listed = ways(num_tags, reference=with_reference, others=options.other)
         answers = measure(folder, listed, options)
     logits = np.stack([one["logits"] for one in answers[0]])
     figures = {

@@ -47,3 +47,13 @@ def test_cost_of_tags_is_measured_either_way(benchmark_script: BenchmarkScript) 
         assert row["seconds_per_image"] > 0
         # queries and projected queries, 768 wide, 4 bytes
         assert row["label_state_mb"] == round(2 * 50 * 768 * 4 / 1e6, 1)
+
+
+def test_other_engines_are_programs_that_stand_behind_our_own_ways(
+    benchmark_script: BenchmarkScript,
+) -> None:
+    full = benchmark_script("full_model")
+    listed = full.ways(100, reference=True, others=["engine, f16=./worker=1"])
+    assert listed[0].name == "public code, float32"  # the ratios are to it
+    assert (listed[-1].name, listed[-1].program) == ("engine, f16", "./worker=1")
+    assert [one.program for one in listed[:-1]] == [None] * 6

@@ -75,7 +75,8 @@ def cli(
     fake_tagger: None,
 ) -> Cli:
     """The command line, run in the test's folder."""
-    monkeypatch.delitem(sys.modules, "anytag.cli.tag_run", raising=False)
+    for name in ("tag_model", "tag_run"):  # they hold the real model's class once imported
+        monkeypatch.delitem(sys.modules, f"anytag.cli.{name}", raising=False)
     return Cli(tmp_path, monkeypatch, capfd)
 
 

@@ -44,6 +44,15 @@ def test_figures_of_own_photos(bench: Any, tmp_path: Path) -> None:
     rows = {line.split()[0]: line.split()[1:] for line in done.out.splitlines() if line.strip()}
     for one in [*found["stages"], found["total"]]:
         assert rows[one["name"]][:2] == [f"{one['p50']:.2f}", f"{one['p99']:.2f}"]
+    work = found["work"]
+    for one in found["stages"][2:4]:  # encoder and decoder
+        counted = work["gmac"][one["name"]]
+        expected = counted["total"] * one["rate"] / work["ceiling"]["gmac_per_s"]
+        assert counted["share_of_ceiling"] == pytest.approx(expected)
+        assert rows[one["name"]][4:] == [f"{counted['total']:.2f}", f"{expected:.0%}"]
+    assert rows["read"][4:] == []
+    head = work["gmac"]["labels"]["total"] + work["gmac"]["decoder"]["total"]
+    assert f"head: {head:.2f} GMAC" in done.out
     page = (tmp_path / "out" / "bench.html").read_text()
     assert page.count("<svg") == 2
     assert "tiny-1" in page

@@ -221,3 +221,16 @@ def test_openimages_common_at_its_full_size_stays_below_4_gib(tmp_path: Path) ->
     match = re.search(r"peak (\d+)", done.stderr)
     assert match is not None
     assert int(match[1]) < 4 * 2**20  # KiB
+
+
+def test_models_without_a_name_of_their_own() -> None:
+    from anytag.cli.eval_options import EvalOptions
+
+    sources = ["nano", "a/b/mine", "x=clip:a/b", "clip:openai/vit", "open_clip:ViT-B-32/openai"]
+    options = EvalOptions(
+        set_name="hico", annotations=None, kind="auto", tags=None, images=None, model=sources,
+        scores=None, threshold="best-f1", prompt="{}", descriptions=None, out=None, quiet=False,
+        device="cpu", dtype="auto", batch_size=2, workers=1,
+    )  # fmt: skip
+    names = [name for name, _ in options.models]
+    assert names == ["nano", "mine", "x", "vit", "ViT-B-32/openai"]

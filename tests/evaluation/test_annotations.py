@@ -86,6 +86,14 @@ WRONG_TEXT = [
     ("a.jsonl", '{"image": "x", "tags": "cat"}\n', "line 1: expected 'tags', a list"),
     ("a.jsonl", '{"image": "x", "tags": [3]}\n', "line 1: 'tags' must hold names, found 3"),
     ("a.jsonl", "\n\n{x}\n", "line 3: is no JSON"),
+    ("a.csv", "image;tags\nx;cat\n", "found 'image;tags'; separate columns by commas"),
+    ("a_annots.txt", "x,cat;dog\n", "not among the 2 of"),
+    (
+        "a.jsonl",
+        '{"image": "x", "labels": []}\n',
+        "expected 'tags', a list; found the keys image, l",
+    ),
+    ("a.jsonl", '{"image": "x"\n', "line 1: is no JSON (Expecting ',' delimiter, column 1"),
     ("a.jsonl", "[]\n", "line 1: expected a JSON object, found list"),
     ("a.jsonl", '{"path": "x", "tags": [], "error": {"type": "t"}}\n', "line 1: the record of x"),
 ]
@@ -99,6 +107,12 @@ def test_wrong_text_files(tmp_path: Path, name: str, text: str, message: str) ->
     with pytest.raises(AnnotationError, match=re.escape(message)) as caught:
         read_annotations(path)
     assert str(path) in str(caught.value)
+
+
+def test_a_tag_that_is_several(tmp_path: Path) -> None:
+    path = write(tmp_path, "a.csv", "image,tags\nx,cat;dog\n")
+    with pytest.raises(AnnotationError, match="these are 2 tags with another separator"):
+        read_annotations(path, tags=write(tmp_path, "tags.txt", "cat\ndog\n"))
 
 
 def test_wrong_numbers_columns(tmp_path: Path) -> None:
@@ -229,7 +243,10 @@ def test_coco_instances_and_panoptic(tmp_path: Path) -> None:
         ({"categories": []}, "holds no 'categories'"),
         ({"images": [{"id": 1, "file_name": "a"}] * 2}, "the image 1 comes again"),
         ({"images": [{"id": 1}]}, "item 0 of 'images': no 'file_name'"),
-        ({"annotations": [{"image_id": 9, "category_id": 17}]}, "no image has the id 9"),
+        (
+            {"annotations": [{"image_id": 9, "category_id": 17}]},
+            "item 0 of 'annotations': no image",
+        ),
         ({"annotations": [{"image_id": 1, "category_id": 9}]}, "no category has the id 9"),
         ({"annotations": [{"image_id": 1}]}, "item 0 of 'annotations': no 'category_id'"),
     ],

@@ -70,6 +70,16 @@ def test_numbers_are_formatted_and_stand_right() -> None:
     assert [c for c in read.classes if c[0] == "th"] == [("th", None), ("th", "n"), ("th", "n")]
 
 
+def test_columns_of_written_numbers_stand_right() -> None:
+    page = Page("x")
+    page.table(
+        ["mAP", "interval", "P/R", "name", "none"],
+        [["72.8†", "49.2-67.4", "43.8/42.0", "nano 1", ""], ["", "", "", "2", ""]],
+    )
+    heads = [c for c in Reader(page.html()).classes if c[0] == "th"]
+    assert heads == [("th", "n")] * 3 + [("th", None)] * 2
+
+
 def test_same_numbers_same_bytes(tmp_path: Path) -> None:
     build().write(tmp_path / "a.html")
     assert (tmp_path / "a.html").read_text(encoding="utf-8") == build().html()

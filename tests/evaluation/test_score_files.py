@@ -154,6 +154,7 @@ WRONG = [
     ("s.csv", "image,cow\ntest/a,1\ntest/b,2\nc,3\n", "has none of the 2 classes; it has cow"),
     ("s.csv", "image,cat\ntest/a,1,2\n", "line 2: expected 2 columns, found 3"),
     ("s.csv", "image,cat\ntest/a,high\n", "line 2: the score 'high' is no number"),
+    ("s.csv", "image,cat\ntest/a,nan\n", "line 2: the score 'nan' is no number; leave out"),
     ("s.csv", "picture,cat\n", "line 1: expected a header with 'image'"),
     ("s.csv", "image,tag,score\n", "holds no images"),
     ("s.jsonl", '{"image": "test/a"}\n', "line 1: expected 'tags' as"),
@@ -201,6 +202,11 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     for name in ("s.npz", "s.npy", "s.parquet"):
         with pytest.raises(AnnotationError, match="cannot be read"):
             read_scores("x", write(tmp_path, name, "no such file"), annotations())
+    np.savez(tmp_path / "cut.npz", scores=SCORES)
+    whole = (tmp_path / "cut.npz").read_bytes()
+    (tmp_path / "cut.npz").write_bytes(whole[:100])
+    with pytest.raises(AnnotationError, match=r"cut\.npz: cannot be read"):
+        read_scores("x", tmp_path / "cut.npz", annotations())
     np.save(tmp_path / "p.npy", np.array([{}], object))  # a pickle is never opened
     with pytest.raises(AnnotationError, match="cannot be read"):
         read_scores("x", tmp_path / "p.npy", annotations())

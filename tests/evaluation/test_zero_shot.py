@@ -13,7 +13,8 @@ import torch
 from PIL import Image
 
 from anytag.errors import ModelError
-from anytag.evaluation.zero_shot import Preprocessing, ZeroShot
+from anytag.evaluation.pretrained import Preprocessing
+from anytag.evaluation.zero_shot import ZeroShot
 
 transformers = pytest.importorskip("transformers")
 

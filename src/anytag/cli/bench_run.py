@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -28,6 +28,7 @@ from anytag.evaluation.timing import (
     time_stream,
     time_tags,
 )
+from anytag.evaluation.work import tagger_ceiling, tagger_work
 from anytag.files import atomic_write, display_path
 from anytag.inference.graphs import num_threads
 from anytag.inference.tagger import Tagger
@@ -105,6 +106,7 @@ def measure(options: BenchRun, tagger: Tagger) -> dict[str, Any]:
         "together": num_together(tagger, options.batch_size),
         "stages": [asdict(one) for one in named],
         "total": asdict(total),
+        "work": _work(tagger, {one.name: one.rate for one in named}),
         "stream": asdict(through) | {"workers": options.workers or os.cpu_count() or 1},
         "by_number_of_tags": [
             {"tags": count, "ms": ms} for count, ms in time_tags(tagger, sources[0], counts)
@@ -122,6 +124,19 @@ def _sources(options: BenchRun, tagger: Tagger) -> list[Source]:
         raise UsageError(f"--images {display_path(options.images)}: no image in it")
     places = np.linspace(0, len(found) - 1, min(options.num_images, len(found))).astype(int)
     return readable(tagger, [found[place] for place in places])
+
+
+def _work(tagger: Tagger, rates: Mapping[str, float]) -> dict[str, Any] | None:
+    """GMAC of one image by part, and how much of this machine's speed in products that uses."""
+    counted = tagger_work(tagger)
+    if counted is None:
+        return None
+    highest = tagger_ceiling(tagger)
+    parts: dict[str, dict[str, Any]] = {name: asdict(one) for name, one in counted.items()}
+    for name in ("encoder", "decoder"):
+        share = counted[name].total * rates[name] / highest.gmac_per_s
+        parts[name]["share_of_ceiling"] = share
+    return {"gmac": parts, "ceiling": asdict(highest)}
 
 
 def _machine() -> dict[str, Any]:
@@ -146,18 +161,23 @@ def report(figures: dict[str, Any]) -> list[str]:
     lines = [
         _headline(figures),
         "",
-        f"{'':<11}{'p50 ms':>9}{'p99 ms':>9}{'images/s':>11}{'peak MB':>10}",
+        f"{'':<11}{'p50 ms':>9}{'p99 ms':>9}{'images/s':>11}{'peak MB':>10}"
+        f"{'GMAC':>9}{'of ceiling':>12}",
     ]
     for one in stages:
         peak = "-" if one["peak_mb"] is None else f"{one['peak_mb']:,.0f}"
+        gmac, share = work_of(figures, one["name"])
         lines.append(
             f"{one['name']:<11}{one['p50']:>9.2f}{one['p99']:>9.2f}{one['rate']:>11,.1f}{peak:>10}"
+            f"{'' if gmac is None else f'{gmac:.2f}':>9}"
+            f"{'' if share is None else f'{share:.0%}':>12}".rstrip()
         )
     stream = figures["stream"]
     lines += [
         "",
         f"times are of one image, rates and memory of {figures['together']} together; "
         "one stage after the other, one decoding thread",
+        *_on_work(figures["work"]),
         f"files to tags: {median(stream['rates']):,.1f} images/s "
         f"({min(stream['rates']):,.1f} to {max(stream['rates']):,.1f}), "
         f"{stream['workers']} decoding threads beside the model",
@@ -167,6 +187,27 @@ def report(figures: dict[str, Any]) -> list[str]:
         for one in figures["by_number_of_tags"]
     ]
     return lines
+
+
+def work_of(figures: dict[str, Any], stage: str) -> tuple[float | None, float | None]:
+    """GMAC of a stage and its share of the ceiling; None where nothing was counted."""
+    found = (figures["work"] or {"gmac": {}})["gmac"].get(stage, {})
+    return found.get("total"), found.get("share_of_ceiling")
+
+
+def _on_work(work: dict[str, Any] | None) -> list[str]:
+    if work is None:
+        return []
+    parts, highest = work["gmac"], work["ceiling"]
+    head = parts["labels"]["total"] + parts["decoder"]["total"]
+    inner = parts["labels"]["feed_forward"] + parts["decoder"]["feed_forward"]
+    rows, inputs, outputs = highest["product"]
+    return [
+        f"ceiling: {highest['gmac_per_s']:,.0f} GMAC/s in a product [{rows}, {inputs}] x "
+        f"[{inputs}, {outputs}]; its share is of the rates",
+        f"head: {head:.2f} GMAC, {inner / head:.0%} of them feed-forward; "
+        f"{parts['labels']['total']:.2f} once for a list of tags",
+    ]
 
 
 def _headline(figures: dict[str, Any]) -> str:
@@ -179,6 +220,12 @@ def _headline(figures: dict[str, Any]) -> str:
     )
 
 
+def _row(figures: dict[str, Any], one: dict[str, Any]) -> list[Any]:
+    gmac, share = work_of(figures, one["name"])
+    percent = None if share is None else 100 * share
+    return [one["name"], one["p50"], one["p99"], one["rate"], one["peak_mb"], gmac, percent]
+
+
 def page(figures: dict[str, Any]) -> Page:
     """The same as a page with plots.
 
@@ -189,13 +236,12 @@ def page(figures: dict[str, Any]) -> Page:
     made = Page(f"Speed of {figures['model']}", subtitle=_headline(figures))
     made.section("Stages", "Milliseconds for one image; images per second with several together.")
     made.table(
-        ["stage", "p50 ms", "p99 ms", "images/s", "peak MB"],
-        [
-            [one["name"], one["p50"], one["p99"], one["rate"], one["peak_mb"]]
-            for one in [*stages, figures["total"]]
-        ],
+        ["stage", "p50 ms", "p99 ms", "images/s", "peak MB", "GMAC", "of ceiling, %"],
+        [_row(figures, one) for one in [*stages, figures["total"]]],
         digits=2,
     )
+    for line in _on_work(figures["work"]):
+        made.note(line)
     made.plot(
         bar_plot(
             {one["name"]: one["p50"] for one in stages},

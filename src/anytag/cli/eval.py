@@ -59,8 +59,9 @@ Models = Annotated[
     typer.Option(
         "--model",
         metavar="[NAME=]M",
-        help="nano, a model directory, a hub id, or clip:SOURCE, siglip:SOURCE for zero-shot. "
-        "Again for each model.",
+        help="nano, a model directory, a hub id; clip:SOURCE, siglip:SOURCE or "
+        "open_clip:NAME/PRETRAINED for zero-shot; blip:SOURCE for image-text matching. Again for "
+        "each model.",
         rich_help_panel=_SYSTEMS,
     ),
 ]
@@ -86,7 +87,10 @@ Rule = Annotated[
 ]
 Prompt = Annotated[
     str,
-    typer.Option(help="Sentence around a tag, for clip and siglip.", rich_help_panel=_SYSTEMS),
+    typer.Option(
+        help="Sentence around a tag, for clip, siglip, open_clip and blip.",
+        rich_help_panel=_SYSTEMS,
+    ),
 ]
 Descriptions = Annotated[
     Path | None,

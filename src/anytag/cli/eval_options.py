@@ -71,7 +71,7 @@ class EvalOptions(ScoringOptions):
         """Name and source of each model; nano where nothing is asked for."""
         given = self.model or ([] if self.scores else ["nano"])
         pairs = [one.rpartition("=") for one in given]
-        return [(name or Path(source).name or source, source) for name, _, source in pairs]
+        return [(name or _short_name(source), source) for name, _, source in pairs]
 
     @property
     def score_files(self) -> list[tuple[str, Path]]:
@@ -87,3 +87,10 @@ class EvalOptions(ScoringOptions):
                 raise UsageError(f"--scores {one}: expected NAME=FILE")
             found.append((name, Path(file)))
         return found
+
+
+def _short_name(source: str) -> str:
+    """What a model is called that was not given a name."""
+    if source.startswith("open_clip:"):  # ViT-B-32/openai: one of many with these weights
+        return source.removeprefix("open_clip:")
+    return Path(source).name or source

@@ -8,7 +8,7 @@ from datetime import datetime, timezone
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -39,6 +39,13 @@ from anytag.evaluation.score_files import SystemScores, read_scores
 from anytag.evaluation.score_store import ScoreStore
 from anytag.files import display_path
 
+if TYPE_CHECKING:
+    from anytag.evaluation.open_clip_models import OpenClip
+    from anytag.evaluation.text_matching import ImageTextMatcher
+    from anytag.evaluation.zero_shot import ZeroShot
+
+#: what stands before the colon in --model for models of photos and sentences
+IMAGE_TEXT = ("clip", "siglip", "open_clip", "blip")
 #: failed photos that are named
 NUM_SHOWN_ERRORS = 3
 
@@ -157,17 +164,32 @@ def ask(
 ) -> Asked:
     """The model, asked for the classes of a test set."""
     family, colon, rest = source.partition(":")
-    if colon and family in ("clip", "siglip"):
-        from anytag.evaluation.zero_shot import ZeroShot
-
+    if colon and family in IMAGE_TEXT:
         tags = [names_of[one][0] if one in names_of else one for one in classes]
-        return ZeroShot(rest, options.device).ask(name, tags, options.prompt)
+        return _open_image_text(family, rest, options.device).ask(name, tags, options.prompt)
     from anytag.inference.descriptions import read_descriptions
     from anytag.inference.tagger import Tagger
 
     texts = None if options.descriptions is None else read_descriptions(options.descriptions)
     tagger = Tagger.from_pretrained(source, device=options.device, dtype=options.dtype)
     return ask_tagger(name, tagger, classes, names_of, texts)
+
+
+def _open_image_text(
+    family: str, source: str, device: str
+) -> ZeroShot | ImageTextMatcher | OpenClip:
+    """A model of photos and sentences, which is asked for tags in a sentence."""
+    if family == "open_clip":
+        from anytag.evaluation.open_clip_models import OpenClip
+
+        return OpenClip(source, device)
+    if family == "blip":
+        from anytag.evaluation.text_matching import ImageTextMatcher
+
+        return ImageTextMatcher(source, device)
+    from anytag.evaluation.zero_shot import ZeroShot
+
+    return ZeroShot(source, device)
 
 
 def _remarks(comparison: Comparison, published: Sequence[PublishedFigure]) -> None:

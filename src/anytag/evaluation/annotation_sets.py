@@ -40,7 +40,7 @@ def read_coco(path: Path, tags: Path | None = None) -> Annotations:
     images: dict[str, str] = {}
     categories: dict[str, str] = {}
     found: dict[str, set[str]] = {}
-    annotations: list[tuple[int, str, list[str]]] = []
+    annotations: list[tuple[str, str, list[str]]] = []
     for item in json_items(path, problems):
         _refuse(problems)
         try:
@@ -54,7 +54,8 @@ def read_coco(path: Path, tags: Path | None = None) -> Annotations:
             elif item.key == "categories":
                 categories[text_of(item.value["id"])] = str(item.value["name"])
             elif item.key == "annotations":
-                annotations.append((item.line, *_classes_of(item)))
+                where = f"line {item.line}: item {item.index} of 'annotations'"
+                annotations.append((where, *_classes_of(item)))
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             what = f"no {error}" if isinstance(error, KeyError) else str(error)
             raise AnnotationError(
@@ -67,11 +68,11 @@ def read_coco(path: Path, tags: Path | None = None) -> Annotations:
                 f"{display_path(path)}: holds no {name!r}; expected COCO's instances_*.json or "
                 "panoptic_*.json"
             )
-    for line, image, ids in annotations:
+    for where, image, ids in annotations:
         wrong = next((one for one in ids if one not in categories), None)
         if image not in images or wrong is not None:
             what = f"image has the id {image}" if wrong is None else f"category has the id {wrong}"
-            raise AnnotationError(f"{display_path(path)}, line {line}: no {what}")
+            raise AnnotationError(f"{display_path(path)}, {where}: no {what}")
         found.setdefault(image, set()).update(ids)
     classes = ClassList(categories.values(), path)
     columns = dict(zip(categories, classes.column_of, strict=True))

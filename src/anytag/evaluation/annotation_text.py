@@ -145,8 +145,11 @@ def read_csv(path: Path, tags: Path | None = None) -> Annotations:
         image_at = next((header.index(name) for name in _IMAGE_COLUMNS if name in header), None)
         tags_at = next((header.index(name) for name in ("tags", "tag") if name in header), None)
         if image_at is None or tags_at is None:
+            # a spreadsheet's export may have other separators
+            hint = "; separate columns by commas" if re.search("[;\t]", "".join(header)) else ""
             raise builder.error(
-                1, f"expected a header with 'image' and 'tags', found {', '.join(header)!r:.80}"
+                1,
+                f"expected a header with 'image' and 'tags', found {', '.join(header)!r:.80}{hint}",
             )
         unknown_at = header.index("unknown") if "unknown" in header else None
         for cells in reader:
@@ -177,7 +180,7 @@ def read_jsonl(path: Path, tags: Path | None = None) -> Annotations:
         try:
             row = json.loads(line)
         except (ValueError, RecursionError) as error:
-            raise builder.error(number, f"is no JSON ({error})") from error
+            raise builder.error(number, f"is no JSON ({json_fault(error)})") from error
         if not isinstance(row, Mapping):
             raise builder.error(number, f"expected a JSON object, found {type(row).__name__}")
         image = row.get("image", row.get("path"))
@@ -197,7 +200,8 @@ def _names(row: Mapping[str, Any], key: str, builder: TruthBuilder, line: int) -
     if values is None and key == "unknown":
         return []
     if not isinstance(values, list):
-        raise builder.error(line, f"expected {key!r}, a list; found {values!r:.40}")
+        found = repr(values)[:40] if key in row else f"the keys {', '.join(map(str, row))}"[:80]
+        raise builder.error(line, f"expected {key!r}, a list; found {found}")
     names = []
     for value in values:
         name = value.get("name") if isinstance(value, Mapping) else value
@@ -248,6 +252,21 @@ def _own_classes(
     return builder.build(classes.names, notes=classes.notes)
 
 
+def _hint(name: str, classes: ClassList) -> str:
+    """What an unknown tag is if it is several known ones."""
+    parts = re.split("[;,/|]", name)
+    if len(parts) == 1 or any(classes.column(part.strip()) is None for part in parts):
+        return ""
+    return f"; these are {len(parts)} tags with another separator than this format's"
+
+
+def json_fault(error: Exception) -> str:
+    """What is wrong with a line of JSON, without the number of the line in itself, which is 1."""
+    if isinstance(error, json.JSONDecodeError):
+        return f"{error.msg}, column {error.colno}"
+    return str(error)
+
+
 def _one_each(names: Iterable[str]) -> list[str]:
     """Names that differ by more than case and blanks."""
     first: dict[str, str] = {}
@@ -266,7 +285,7 @@ def _columns(
             raise builder.error(
                 line,
                 f"the tag {name.strip()!r:.60} is not among the {len(classes.names)} of "
-                f"{display_path(classes.where)}",
+                f"{display_path(classes.where)}{_hint(name, classes)}",
             )
         columns.append(column)
     return columns

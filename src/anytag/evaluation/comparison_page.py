@@ -159,7 +159,7 @@ def _calibration(page: Page, comparison: Comparison) -> None:
         "Calibration",
         "How often a score is right, against the score; on the diagonal it means what it says.",
     )
-    curves["right"] = ([0.0, 1.0], [0.0, 1.0])
+    curves["diagonal"] = ([0.0, 1.0], [0.0, 1.0])
     page.plot(line_plot(curves, x_label="score", y_label="part that is true"))
 
 
@@ -174,10 +174,13 @@ def _failures(page: Page, comparison: Comparison, find: Callable[[str], Path]) -
             wrong, missed = wrong & known, missed & known
         page.section(
             f"Where {one.name} is most wrong",
-            "First the highest scores of classes that the photo has not; then the lowest scores of "
-            "classes that it has. One photo for a class. Some are errors of the labels.",
+            "One photo for a class. Some are errors of the labels.",
         )
-        for mask, sign, tone in ((wrong, -1.0, "bad"), (missed, 1.0, "")):
+        for mask, sign, tone, text in (
+            (wrong, -1.0, "bad", "The highest scores of classes that the photo has not:"),
+            (missed, 1.0, "missed", "The lowest scores of classes that it has:"),
+        ):
+            page.text(text)
             pictures = []
             for row, place in _extremes(np.where(mask, sign * scores, np.inf), NUM_PICTURES):
                 has = [annotations.classes[i] for i in np.flatnonzero(annotations.truth[row])]
@@ -185,7 +188,7 @@ def _failures(page: Page, comparison: Comparison, find: Callable[[str], Path]) -
                     find(annotations.images[row]),
                     f"{annotations.classes[place]} {scores[row, place]:.3f}",
                     [f"labels: {', '.join(has) or 'none'}", annotations.images[row]],
-                    "bad" if tone else "",
+                    tone,
                 )
                 if picture is not None:
                     pictures.append(picture)

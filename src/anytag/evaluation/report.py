@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import base64
 import io
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -23,6 +24,7 @@ from typing import Any
 from anytag.errors import MissingExtraError
 from anytag.files import atomic_write
 
+_NUMBER = re.compile(r"[-+]?[\d.,]+†?( ?[-–/] ?[-+]?[\d.,]+)? ?%?")
 Cell = str | int | float | None
 #: x and y values of one curve
 Curve = tuple[Sequence[float], Sequence[float]]
@@ -41,7 +43,8 @@ p.note, figcaption span { color: var(--faint) }
 th, td { padding: .25rem .9rem .25rem 0; text-align: left; vertical-align: top;
   border-bottom: 1px solid var(--line) }
 td.n, th.n { text-align: right; font-variant-numeric: tabular-nums }
-.plot { background: #ffffff; display: inline-block; max-width: 100%; margin: .5rem 1rem .5rem 0 }
+.plot { background: #ffffff; display: inline-block; max-width: 100%; margin: .5rem .4rem .5rem 0;
+  vertical-align: top }
 .plot svg { max-width: 100%; height: auto; display: block }
 .pictures { display: grid; grid-template-columns: repeat(auto-fill, minmax(11rem, 1fr));
   gap: 1rem } figure { margin: 0 } figcaption { font-size: .85rem; overflow-wrap: anywhere }
@@ -58,7 +61,7 @@ class Picture:
     data: bytes
     title: str = ""
     lines: Sequence[str] = ()
-    #: "good", "bad" or "" colours the title
+    #: "good", "bad", "missed" or "" colours the title
     tone: str = ""
     #: of each line: "good", "bad", "missed" or ""; none = all are faint
     line_tones: Sequence[str] = ()
@@ -101,11 +104,7 @@ class Page:
             digits: decimals of floats
         """
         body = [list(row) for row in rows]
-        right = [
-            any(isinstance(row[i], int | float) for row in body)
-            and not any(isinstance(row[i], str) for row in body)
-            for i in range(len(header))
-        ]
+        right = [_is_of_numbers([row[i] for row in body]) for i in range(len(header))]
         head = "".join(_cell("th", name, r) for name, r in zip(header, right, strict=True))
         lines = [
             "".join(_cell("td", _shown(c, digits), r) for c, r in zip(row, right, strict=True))
@@ -162,7 +161,7 @@ def line_plot(
     axes.set_yscale("log" if log_y else "linear")
     axes.grid(alpha=0.25)
     if len(curves) > 1:
-        axes.legend(frameon=False, fontsize=8)
+        _legend(axes)
     return _svg(figure)
 
 
@@ -190,6 +189,7 @@ def bar_plot(
     for row, name in enumerate(names):
         if intervals and name in intervals:
             axes.plot(intervals[name], [row, row], color="#111827", linewidth=1)
+    axes.margins(y=0.3 / max(1, len(names)))
     axes.invert_yaxis()
     axes.tick_params(axis="y", labelsize=8)
     axes.grid(axis="x", alpha=0.25)
@@ -207,7 +207,7 @@ def scatter_plot(
     figure, axes = _axes(title, x_label, y_label, height=3.6)
     for name, (x, y) in groups.items():
         axes.scatter(x, y, s=9, alpha=0.7, label=name)
-    axes.legend(frameon=False, fontsize=8)
+    _legend(axes)
     return _svg(figure)
 
 
@@ -223,6 +223,11 @@ def _axes(title: str, x_label: str, y_label: str, height: float = 2.8) -> tuple[
     axes.set_xlabel(x_label)
     axes.set_ylabel(y_label)
     return figure, axes
+
+
+def _legend(axes: Any) -> None:
+    # where curves fill the plot, they are seen through it
+    axes.legend(fontsize=8, framealpha=0.7, edgecolor="none")
 
 
 def _svg(figure: Any) -> str:
@@ -258,6 +263,13 @@ def _media_type(data: bytes) -> str:
     if data.startswith(b"\x89PNG"):
         return "image/png"
     return "image/webp" if data[8:12] == b"WEBP" else "image/jpeg"
+
+
+def _is_of_numbers(cells: Sequence[Cell]) -> bool:
+    """Whether a column has numbers alone; some may be texts: 72.8†, 49.2-67.4, 43.8/42.0."""
+    found = [cell for cell in cells if cell not in (None, "")]
+    texts = [cell for cell in found if isinstance(cell, str)]
+    return bool(found) and all(_NUMBER.fullmatch(text) for text in texts)
 
 
 def _shown(cell: Cell, digits: int) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from anytag.errors import AnnotationError
-from anytag.evaluation.annotation_text import open_text, text_lines
+from anytag.evaluation.annotation_text import json_fault, open_text, text_lines
 from anytag.evaluation.cloud_answers import is_answer, labels_of
 from anytag.evaluation.score_rows import Collector, ScoreRows
 from anytag.files import display_path
@@ -22,7 +22,7 @@ def read_jsonl(path: Path) -> ScoreRows:
         try:
             record = json.loads(text)
         except (ValueError, RecursionError) as error:
-            raise collector.error(line, f"is no JSON ({error})") from error
+            raise collector.error(line, f"is no JSON ({json_fault(error)})") from error
         image = record.get("image", record.get("path")) if isinstance(record, Mapping) else None
         if not isinstance(image, str):
             raise collector.error(line, "expected an object with 'image' or 'path', a text")

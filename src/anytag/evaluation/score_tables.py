@@ -6,8 +6,10 @@ import csv
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import isnan
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
@@ -23,12 +25,12 @@ _IMAGE_COLUMNS = ("image", "path", "file", "filename", "file_name")
 def read_numpy(path: Path) -> ScoreRows:
     """Scores [N, T], with or without names."""
     try:
-        loaded = np.load(path, allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            return ScoreRows(scores=_matrix(path, loaded))
-        with loaded:
+        with path.open("rb") as file:  # numpy leaves it open where it is damaged
+            loaded = np.load(file, allow_pickle=False)
+            if isinstance(loaded, np.ndarray):
+                return ScoreRows(scores=_matrix(path, loaded))
             arrays = {name: loaded[name] for name in loaded.files}
-    except (OSError, ValueError, EOFError) as error:
+    except (OSError, ValueError, EOFError, BadZipFile) as error:
         raise AnnotationError(f"{display_path(path)}: cannot be read ({error})") from error
     if "scores" not in arrays:
         raise AnnotationError(
@@ -114,9 +116,12 @@ def _form(header: Sequence[str], path: Path) -> _Form:
 
 def _number(text: str, collector: Collector, line: int) -> float:
     try:
-        return float(text)
+        score = float(text)
     except ValueError as error:
         raise collector.error(line, f"the score {text!r:.40} is no number") from error
+    if isnan(score):
+        raise collector.error(line, f"the score {text!r} is no number; leave out what is unknown")
+    return score
 
 
 def read_parquet(path: Path) -> ScoreRows:

@@ -10,90 +10,30 @@ Shapes: B images, S side in pixels, T tags, E width.
 
 from __future__ import annotations
 
-import json
 import string
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from importlib import import_module
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from PIL import Image
 
-from anytag.data.images import LoadedImage, open_image
-from anytag.data.transforms import Normalization, normalize
-from anytag.errors import ConfigError, MissingExtraError, ModelError
+from anytag.data.transforms import normalize
 from anytag.evaluation.asking import Asked
+from anytag.evaluation.pretrained import (
+    TEMPLATE,
+    Preprocessing,
+    load_network,
+    load_tokenizer,
+    model_folder,
+)
 from anytag.evaluation.score_store import fingerprint
 from anytag.inference.device import choose_device
 
-TEMPLATE = "a photo of a {}."
 FAMILIES = ("clip", "siglip", "siglip2")
 #: texts in one forward pass
 _TEXTS = 256
-
-
-@dataclass(frozen=True, kw_only=True)
-class Preprocessing:
-    """How a photo becomes the network's square; of ``preprocessor_config.json``."""
-
-    #: side of the square
-    size: int
-    #: scale the shorter side to this and cut out the middle; None = press the whole photo into it
-    shortest: int | None
-    normalization: Normalization
-    resample: int = Image.Resampling.BICUBIC
-
-    @classmethod
-    def read(cls, path: Path) -> Preprocessing:
-        """Read the file.
-
-        Raises:
-            ModelError: it is missing or of another kind
-        """
-        try:
-            values = json.loads(path.read_text(encoding="utf-8"))
-            size = values["size"]
-            sides = dict(size) if isinstance(size, Mapping) else {"shortest_edge": size}
-            shortest = sides.get("shortest_edge")
-            crop = values.get("crop_size", shortest)
-            square = sides["height"] if shortest is None else crop
-            if isinstance(square, Mapping):
-                square = square["height"]
-            return cls(
-                size=int(square),
-                shortest=None if shortest is None else int(shortest),
-                normalization=Normalization(
-                    mean=tuple(values["image_mean"]), std=tuple(values["image_std"])
-                ),
-                resample=int(values.get("resample", Image.Resampling.BICUBIC)),
-            )
-        except (OSError, ValueError, KeyError, TypeError, ConfigError) as error:
-            raise ModelError(f"{path}: no preprocessing that is known ({error!r})") from error
-
-    def load(self, path: Path) -> LoadedImage:
-        """Decode a photo.
-
-        Raises:
-            ImageError: it cannot be read
-        """
-        image = open_image(path)
-        width, height = image.size
-        if self.shortest is None:
-            square = image.resize((self.size, self.size), self.resample)
-        else:
-            scale = self.shortest / min(image.size)
-            sides = (
-                max(self.shortest, int(width * scale)),
-                max(self.shortest, int(height * scale)),
-            )
-            scaled = image.resize(sides, self.resample)
-            left, top = (sides[0] - self.size) // 2, (sides[1] - self.size) // 2
-            square = scaled.crop((left, top, left + self.size, top + self.size))
-        return LoadedImage(np.array(square, np.uint8), width, height, None)
 
 
 class ZeroShot:
@@ -109,51 +49,17 @@ class ZeroShot:
     """
 
     def __init__(self, source: str | Path, device: str = "auto") -> None:
-        try:
-            self._transformers: Any = import_module("transformers")
-        except ImportError as error:
-            raise MissingExtraError("transformers", "clip") from error
         self.device = choose_device(device)
-        folder = self._folder(source)
-        try:
-            # Any: transformers has no types that say which class comes
-            network: Any = self._transformers.AutoModel.from_pretrained(
-                folder, use_safetensors=True
-            )
-        except (OSError, ValueError, KeyError) as error:
-            raise ModelError(f"{source}: cannot be read as a model ({error})") from error
+        folder = model_folder(source)
+        network = load_network(source, folder, FAMILIES)
         self.family: str = network.config.model_type
-        if self.family not in FAMILIES:
-            raise ModelError(
-                f"{source}: is of the family {self.family!r}, expected {', '.join(FAMILIES)}"
-            )
-        self.network = network.to(self.device).eval()
+        self.network = network.to(self.device)
         self.preprocessing = Preprocessing.read(folder / "preprocessor_config.json")
-        self._tokenizer = self._load_tokenizer(folder)
+        fast = self.family != "clip" and (folder / "tokenizer.json").is_file()
+        kind = "PreTrainedTokenizerFast" if fast else "AutoTokenizer"
+        self._tokenizer = load_tokenizer(folder, kind)
         self.name = str(source)
         self._weights = fingerprint(folder / "model.safetensors")
-
-    def _folder(self, source: str | Path) -> Path:
-        if Path(source).is_dir():
-            return Path(source)
-        from huggingface_hub import snapshot_download
-        from huggingface_hub.errors import HfHubHTTPError, HFValidationError
-
-        wanted = ["*.json", "*.txt", "*.model", "model*.safetensors"]
-        try:
-            return Path(snapshot_download(str(source), allow_patterns=wanted))
-        except (HfHubHTTPError, HFValidationError, OSError) as error:
-            reason = " ".join(str(error).split())
-            raise ModelError(f"model {source} could not be downloaded: {reason}") from error
-
-    def _load_tokenizer(self, folder: Path) -> Any:
-        fast = folder / "tokenizer.json"
-        try:
-            if self.family != "clip" and fast.is_file():
-                return self._transformers.PreTrainedTokenizerFast.from_pretrained(folder)
-            return self._transformers.AutoTokenizer.from_pretrained(folder)
-        except (OSError, ValueError, KeyError, ImportError) as error:
-            raise ModelError(f"{folder}: its tokenizer cannot be read ({error})") from error
 
     def embed_texts(self, texts: Sequence[str]) -> torch.Tensor:
         """Unit vectors [T, E]."""
