@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import io
 import random
+import shutil
 import sys
+import tempfile
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,8 +19,10 @@ from PIL import Image
 from anytag.distributed.pool import here
 from anytag.engine.steps import Step
 
+from .ray_jobs import Job, wait_for
+
 #: they hold the real model's class once they were imported
-_OF_THE_MODEL = ("tag_run", "tag_shards", "tag_ray")
+_OF_THE_MODEL = ("tag_model", "tag_run", "tag_shards", "tag_ray")
 
 Tag = Callable[..., int]
 
@@ -72,6 +76,17 @@ def ray_counts_as_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     from anytag.cli import ray_options
 
     monkeypatch.setattr(ray_options, "find_spec", lambda name: object())
+
+
+@pytest.fixture
+def job(tmp_path: Path, seeing_model: Path) -> Iterator[Job]:
+    """For tests with a real Ray; waits until its processes have ended."""
+    # Ray's sockets lie in it, and their names may have 107 characters
+    temporary = Path(tempfile.mkdtemp(prefix="atr", dir="/tmp"))
+    job = Job(tmp_path, temporary, seeing_model)
+    yield job
+    wait_for(lambda: not job.processes("ray"), "Ray's processes to end")
+    shutil.rmtree(temporary, ignore_errors=True)
 
 
 def picture(number: int) -> bytes:

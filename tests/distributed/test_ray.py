@@ -12,18 +12,16 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from .conftest import counted
+from .ray_jobs import PATIENCE, SHARD_SIZE, Job, wait_for
 
 pytestmark = [
     pytest.mark.slow,
@@ -32,65 +30,6 @@ pytestmark = [
 ]
 
 NUM_PHOTOS = 48
-SHARD_SIZE = 4
-#: everything is slow where other programs run
-PATIENCE = 1200
-MARK = "ANYTAG_TEST_RAY"
-
-
-class Job:
-    """``anytag tag --engine ray`` in a folder."""
-
-    def __init__(self, folder: Path, temporary: Path, model: Path) -> None:
-        self.folder = folder
-        self._model = model
-        self._environment = os.environ | {
-            "RAY_TMPDIR": str(temporary),
-            "RAY_worker_register_timeout_seconds": str(PATIENCE),
-            "OMP_NUM_THREADS": "1",
-            MARK: str(temporary),
-        }
-
-    def start(self, *arguments: str, engine: str = "ray", **options: Any) -> Any:
-        """A process of its own; its streams are pipes."""
-        command = [sys.executable, "-m", "anytag", "tag", *arguments]
-        command += ["--model", str(self._model), "--threshold", "0.05", "--workers", "1"]
-        if engine == "ray":
-            command += ["--engine", "ray", "--ray-address", "local", "--ray-workers", "2"]
-            command += ["--shard-size", str(SHARD_SIZE)]
-        streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-        return subprocess.Popen(
-            command, cwd=self.folder, env=self._environment, **(streams | options)
-        )
-
-    def run(self, *arguments: str, **options: Any) -> tuple[int, str]:
-        """To the end: exit code and standard error; nothing is on standard output."""
-        process = self.start(*arguments, **options)
-        out, err = process.communicate(timeout=PATIENCE)
-        assert out == ""
-        return process.returncode, err
-
-    def processes(self, name: str) -> list[int]:
-        """Ray's processes of this test whose command line holds ``name``."""
-        found = []
-        for entry in Path("/proc").glob("[0-9]*"):
-            try:
-                is_ours = self._environment[MARK].encode() in (entry / "environ").read_bytes()
-                if is_ours and name.encode() in (entry / "cmdline").read_bytes():
-                    found.append(int(entry.name))
-            except OSError:  # has ended
-                continue
-        return found
-
-
-@pytest.fixture
-def job(tmp_path: Path, seeing_model: Path) -> Iterator[Job]:
-    # Ray's sockets lie in it, and their names may have 107 characters
-    temporary = Path(tempfile.mkdtemp(prefix="atr", dir="/tmp"))
-    job = Job(tmp_path, temporary, seeing_model)
-    yield job
-    wait_for(lambda: not job.processes("ray"), "Ray's processes to end")
-    shutil.rmtree(temporary, ignore_errors=True)
 
 
 @pytest.fixture
@@ -104,16 +43,6 @@ def photos(tmp_path: Path) -> Path:
         Image.fromarray(pixels).save(folder / f"{number:03}.png")
     (folder / "011.png").write_bytes(b"broken")
     return folder
-
-
-def wait_for(condition: Callable[[], Any], what: str) -> Any:
-    end = time.monotonic() + PATIENCE
-    while time.monotonic() < end:
-        found = condition()
-        if found:
-            return found
-        time.sleep(0.05)
-    raise AssertionError(f"waited in vain for {what}")
 
 
 def done(folder: Path) -> list[Path]:
@@ -146,12 +75,12 @@ def test_a_killed_driver(job: Job, photos: Path) -> None:
     process.kill()
     process.communicate(timeout=PATIENCE)
     wait_for(lambda: not job.processes("ray"), "Ray's processes to end")
-    finished = {path: path.stat().st_ino for path in done(job.folder)}
-    assert 3 <= len(finished) < NUM_PHOTOS / SHARD_SIZE
+    finished = len(list(job.folder.glob("ray.jsonl.job/[0-9][0-9][0-9][0-9][0-9].json")))
+    assert 2 <= finished < NUM_PHOTOS / SHARD_SIZE
     assert not (job.folder / "ray.jsonl").exists()
     code, err = job.run("photos", "-o", "ray.jsonl", "--resume")
     assert code == 1
-    assert "of them earlier" in err
+    assert f"; {finished * SHARD_SIZE} of them earlier" in err
     same_as_one_process(job, "photos")
 
 
@@ -168,6 +97,55 @@ def test_ctrl_c_completes_what_is_begun(job: Job, photos: Path) -> None:
     assert not list(job.folder.glob("ray.jsonl.job/.anytag-*"))
     assert job.run("photos", "-o", "ray.jsonl", "--resume")[0] == 1
     same_as_one_process(job, "photos")
+
+
+def test_a_second_ctrl_c_stops_at_once(job: Job, photos: Path) -> None:
+    process = job.start("photos", "-o", "ray.jsonl", start_new_session=True)
+    wait_for(lambda: done(job.folder), "the first part")
+    os.kill(process.pid, signal.SIGINT)
+    told = iter(process.stderr.readline, "")
+    assert any("Ctrl-C again to stop at once" in line for line in told)
+    os.kill(process.pid, signal.SIGINT)
+    process.communicate(timeout=PATIENCE)
+    assert process.returncode == 130
+    assert not (job.folder / "ray.jsonl").exists()
+    assert job.run("photos", "-o", "ray.jsonl", "--resume")[0] == 1
+    same_as_one_process(job, "photos")
+
+
+#: in Ray's workers, to open this file is death
+DEADLY = """
+import io, os, signal, sys
+
+if any("default_worker.py" in one for one in sys.orig_argv):
+    open_file = io.open
+
+    def dying(file, *arguments, **options):
+        if str(file).endswith("013.png"):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return open_file(file, *arguments, **options)
+
+    io.open = dying
+"""
+
+
+def test_an_image_that_kills_its_worker_each_time(job: Job, photos: Path) -> None:
+    job.run("photos", "-o", "one.jsonl", engine="local")
+    (job.folder / "early").mkdir()
+    (job.folder / "early" / "sitecustomize.py").write_text(DEADLY)
+    paths = [str(job.folder / "early"), os.environ.get("PYTHONPATH", "")]
+    job.environment["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
+    code, err = job.run("photos", "-o", "ray.jsonl")
+    assert code == 1
+    assert f"{NUM_PHOTOS - 2} tagged, 2 failed; " in err
+    assert "shards again, as their worker died" in err
+    one, ray = (
+        list(map(json.loads, (job.folder / f"{name}.jsonl").read_text().splitlines()))
+        for name in ("one", "ray")
+    )
+    different = [b for a, b in zip(one, ray, strict=True) if a != b]
+    assert [record["path"] for record in different] == ["photos/013.png"]
+    assert different[0]["error"]["type"] == "worker_lost"
 
 
 @pytest.fixture

@@ -11,8 +11,9 @@ from rich.console import Console
 from anytag.cli.interrupts import interrupts_drain
 from anytag.cli.progress import progress_bar
 from anytag.cli.ray_options import SHARD_SIZE, job_pool
+from anytag.cli.tag_model import make_selector, make_tagger, settings
 from anytag.cli.tag_options import TagOptions
-from anytag.cli.tag_run import NUM_SHOWN_ERRORS, make_selector, make_tagger, settings
+from anytag.cli.tag_run import NUM_SHOWN_ERRORS
 from anytag.cli.tag_shards import TagShards, plan_tagging
 from anytag.distributed.job import Job, Mode, locked, open_job
 from anytag.distributed.pool import Pool, request_stop, run_shards_on

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from anytag.cli.ray_options import SHARD_SIZE
+from anytag.cli.tag_model import captioning, load, make_selector, make_tagger
 from anytag.cli.tag_options import TagOptions
-from anytag.cli.tag_run import NUM_SHOWN_ERRORS, captioning, load, make_selector, make_tagger
+from anytag.cli.tag_run import NUM_SHOWN_ERRORS
 from anytag.data.containers import Member, is_container, open_containers
 from anytag.data.discover import InputProblem, Item, UrlItem, find_images, path_from_text, path_text
 from anytag.distributed.job import Job, PlannedShard

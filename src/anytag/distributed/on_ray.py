@@ -10,7 +10,9 @@ from __future__ import annotations
 import json
 import logging
 import os
+import sys
 from collections.abc import Iterator, Sequence
+from contextlib import redirect_stdout
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
@@ -77,6 +79,8 @@ class RayPool:
         self._address = address or os.environ.get("RAY_ADDRESS") or "local"
         self._num_workers = num_workers
         self._use_gpu = use_gpu
+        # Ray prints what becomes of its workers; standard output is for data
+        self._told = redirect_stdout(sys.stderr)
 
     def __enter__(self) -> RayPool:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -91,6 +95,7 @@ class RayPool:
                 "num_cpus": max(os.cpu_count() or 1, self._num_workers or 1),
             }
         self._connect(options)
+        self._told.__enter__()
         logging.getLogger("ray.data").setLevel(logging.ERROR)
         self._ray.data.DataContext.get_current().enable_progress_bars = False
         return self
@@ -116,6 +121,7 @@ class RayPool:
         trace: TracebackType | None,
     ) -> None:
         self._ray.shutdown()
+        self._told.__exit__(kind, error, trace)
 
     def __call__(self, step: Step, make: Make, shards: Sequence[int]) -> Iterator[Answer]:
         """See `anytag.distributed.pool.Pool`."""

@@ -17,8 +17,8 @@ from PIL import Image
 from anytag.data.images import open_image
 from anytag.engine.audit_set import Report
 from anytag.engine.audit_table import Suspect
-from anytag.engine.cleaning import make_detector
 from anytag.engine.config import GroundConfig
+from anytag.engine.detectors import make_detector
 from anytag.engine.ground import Box, best_regions
 from anytag.engine.pictures import Pictures, content
 from anytag.errors import AnytagError, LabelError, ModelError, OutputError

@@ -1,6 +1,7 @@
 """The three steps of cleaning: find regions, judge categories, write what stays.
 
-What is decided, and why, is in `clean`; this is where its numbers come from and go to.
+What is decided, and why, is in `clean`; this is where its numbers come from and go to. Step 5 is
+`judging`.
 """
 
 from __future__ import annotations
@@ -10,38 +11,22 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from anytag.config import to_plain
 from anytag.data.records import Plain
-from anytag.engine.clean import (
-    Limits,
-    find_outliers,
-    joint_score,
-    learn_limits,
-    num_clusters,
-    reason_to_remove,
-)
-from anytag.engine.config import GROUNDING_DINO, CleanConfig, EngineConfig, GroundConfig
-from anytag.engine.evidence import VERDICT, EvidenceReader, gather, plain_limits
+from anytag.engine.clean import reason_to_remove
+from anytag.engine.config import CleanConfig, EngineConfig
+from anytag.engine.detectors import make_detector
+from anytag.engine.evidence import EvidenceReader
 from anytag.engine.generating import TaggerSource
-from anytag.engine.ground import AttentionDetector, Detector, WindowDetector
+from anytag.engine.judging import JudgeCategories
 from anytag.engine.records import Names, remove
-from anytag.engine.regions import RegionFinder, ShardRegions, Table, load_table, save_regions
-from anytag.engine.steps import (
-    RunShards,
-    Step,
-    Steps,
-    read_rows,
-    run_shards,
-    write_json,
-    write_rows,
-)
+from anytag.engine.regions import RegionFinder, ShardRegions, save_regions
+from anytag.engine.steps import RunShards, Step, Steps, read_rows, run_shards, write_rows
 from anytag.errors import UsageError
-from anytag.files import atomic_write
 from anytag.inference.tagger import Tagger
 
 _GIVEN = ("human", "caption")
@@ -67,26 +52,6 @@ def choose_categories(
         if label is not None and len(found) < config.num_categories:
             found.setdefault(names.key(name), label.name)
     return tuple(found.values())
-
-
-def make_detector(config: GroundConfig, tagger: Tagger) -> Detector:
-    """The detector that the config names, for the tags of ``tagger``.
-
-    Raises:
-        ModelError: Grounding DINO cannot be read
-        MissingExtraError: transformers is not installed
-    """
-    if config.detector.startswith(GROUNDING_DINO):
-        from anytag.engine.grounding_dino import BOX_THRESHOLD, GroundingDino
-
-        return GroundingDino(
-            config.detector.removeprefix(GROUNDING_DINO),
-            tagger.labels.names,
-            device=str(tagger.device),
-            threshold=BOX_THRESHOLD if config.box_threshold is None else config.box_threshold,
-        )
-    made = WindowDetector if config.detector == "windows" else AttentionDetector
-    return made(tagger, config.box_threshold or 0.0)
 
 
 class Cleaner:
@@ -191,65 +156,16 @@ class Cleaner:
     def judge(self, steps: Steps, regions: Step, report: Report) -> Step:
         """Step 5."""
         step = steps.open("5-judge", {"clean": to_plain(self._config.clean)})
-        limits = step.folder / "limits.json"
-        if not limits.exists():
-            write_json(limits, plain_limits(self._learn(regions)))
-
-        num_categories = len(self._categories)
-        make = partial(self._judge, step, regions)
-        self.counts[step.name] = self._run_shards(step, num_categories, make, report=report)
+        make = JudgeCategories(
+            step=step,
+            regions=regions,
+            num_shards=self._num_shards,
+            num_categories=len(self._categories),
+            config=self._config.clean,
+        )
+        make.learn_limits()
+        self.counts[step.name] = self._run_shards(step, make.num_categories, make, report=report)
         return step
-
-    def _judge(self, step: Step, regions: Step, category: int) -> Counter[str]:
-        """Write the verdicts on a category's regions."""
-        scratch = step.folder / f".anytag-gather-{category}.tmp"
-        verdicts, num = self._cluster(regions, category, scratch)
-        with atomic_write(step.path(category, ".npy")) as file:
-            np.save(file, verdicts, allow_pickle=False)
-        return Counter(
-            {
-                "categories": 1,
-                "categories that are clustered": int(num > 0),
-                "clusters": num,
-                "regions": len(verdicts),
-                "outlying regions": int(verdicts["outlier"].sum()),
-            }
-        )
-
-    def _learn(self, regions: Step) -> Limits:
-        parts = [
-            np.array(load_table(regions.path(shard, ".background.npy")))
-            for shard in range(self._num_shards)
-        ]
-        table = np.concatenate(parts)
-        return learn_limits(
-            table["category"],
-            joint_score(table["whole"], table["crop"]),
-            table["given"],
-            table["present"],
-            len(self._categories),
-        )
-
-    def _cluster(self, regions: Step, category: int, scratch: Path) -> tuple[Table, int]:
-        """Verdicts on a category's regions, and how many clusters they are in."""
-        config = self._config.clean
-        found = []
-        for shard in range(self._num_shards):
-            table = load_table(regions.path(shard, ".regions.npy"))
-            found.append(np.flatnonzero(table["category"] == category))
-        num = sum(map(len, found))
-        verdicts = np.zeros(num, VERDICT)
-        verdicts["shard"] = np.repeat(np.arange(self._num_shards), [len(one) for one in found])
-        verdicts["index"] = np.concatenate(found)
-        if not num:
-            return verdicts, 0
-        embeddings = gather(regions, found, num, scratch, on_disk=num >= config.minibatch_from)
-        clusters = find_outliers(embeddings, config)
-        for name in ("cluster", "distance", "relative", "outlier"):
-            verdicts[name] = getattr(clusters, name)
-        del embeddings
-        scratch.unlink(missing_ok=True)
-        return verdicts, num_clusters(num, config) if num >= config.min_regions else 0
 
     def write(self, steps: Steps, regions: Step, judged: Step, report: Report) -> Step:
         """The last step."""

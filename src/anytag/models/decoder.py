@@ -100,22 +100,27 @@ def label_states(
         yield part, h
 
 
+def decoder_layers(config: DecoderConfig, token_width: int) -> nn.ModuleList:
+    """A decoder's layers for tokens of this width, with new weights."""
+    return nn.ModuleList(
+        DecoderLayer(
+            config.hidden,
+            token_width,
+            config.num_heads,
+            config.ffn,
+            config.layer_norm_eps,
+            config.dropout,
+        )
+        for _ in range(config.num_layers)
+    )
+
+
 class TaggingDecoder(nn.Module):
     """Queries [T, D] x tokens [B, N, token_width] -> logits [B, T]."""
 
     def __init__(self, config: DecoderConfig, token_width: int) -> None:
         super().__init__()
-        self.layers = nn.ModuleList(
-            DecoderLayer(
-                config.hidden,
-                token_width,
-                config.num_heads,
-                config.ffn,
-                config.layer_norm_eps,
-                config.dropout,
-            )
-            for _ in range(config.num_layers)
-        )
+        self.layers = decoder_layers(config, token_width)
         self.logit = nn.Linear(config.hidden, 1)
 
     def prepare(self, queries: Tensor) -> LabelState:

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from anytag.errors import ConfigError, ModelError
 from anytag.models.captioner import Captioner
 from anytag.models.config import CaptionerConfig, DecoderConfig, TaggerConfig
-from anytag.models.decoder import TaggingDecoder, label_states
+from anytag.models.decoder import TaggingDecoder, decoder_layers, label_states
 from anytag.models.encoder import ImageEncoder
 from anytag.models.layers import DecoderLayer
 from anytag.models.queries import LabelQueries
@@ -132,17 +132,7 @@ class GroupwiseDecoder(nn.Module):
 
     def __init__(self, config: DecoderConfig, token_width: int, num_tags: int) -> None:
         super().__init__()
-        self.layers = nn.ModuleList(
-            DecoderLayer(
-                config.hidden,
-                token_width,
-                config.num_heads,
-                config.ffn,
-                config.layer_norm_eps,
-                config.dropout,
-            )
-            for _ in range(config.num_layers)
-        )
+        self.layers = decoder_layers(config, token_width)
         self.queries = nn.Parameter(torch.randn(num_tags, config.hidden))
         bound = config.hidden**-0.5
         self.weight = nn.Parameter(torch.empty(num_tags, config.hidden).uniform_(-bound, bound))
