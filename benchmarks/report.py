@@ -40,7 +40,8 @@ def read_figures(
     and of all other scripts.
 
     Raises:
-        SystemExit: a file is something else, there are two of speed, or they are of two models
+        SystemExit: a file is something else, there are two of speed, or the photo sets are of two
+            models; speed may be of an earlier version, which the pages then say
     """
     sets: list[dict[str, Any]] = []
     speeds: list[dict[str, Any]] = []
@@ -53,7 +54,7 @@ def read_figures(
         if kind not in lists and kind not in SECTIONS:
             raise SystemExit(f"{path}: not written by a script of this folder")
         lists.get(kind, others).append(figures)
-    models = sorted({figures["model"] for figures in [*sets, *speeds]})
+    models = sorted({figures["model"] for figures in sets or speeds})
     if len(models) != 1:
         raise SystemExit(f"expected figures of one model, found {', '.join(models) or 'none'}")
     if len(speeds) > 1:
@@ -101,6 +102,8 @@ def readme_block(sets: Sequence[dict[str, Any]], speed: dict[str, Any] | None) -
     if speed is not None:
         parts.append(_readme_speed(speed))
     model = (sets[0] if sets else speed or {})["model"]
+    if speed is not None and speed["model"] != model:
+        model += f" (speed and memory: {speed['model']})"
     parts.append(f"Model {model}; details in [benchmarks/RESULTS.md](benchmarks/RESULTS.md).")
     return "\n\n".join(parts)
 

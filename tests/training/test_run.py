@@ -97,7 +97,7 @@ def losses(folder: Path) -> list[float]:
 
 
 def test_own_tags_are_learned(data: Path, tmp_path: Path) -> None:
-    changes = ["run.epochs=10", "optim.lr=1e-3", "loss.gamma_neg=0", "loss.clip=0"]
+    changes = ["run.epochs=20", "optim.lr=1e-3", "loss.gamma_neg=0", "loss.clip=0"]
     done = train(config(data, tmp_path / "run", *changes), Quiet())
     assert done.progress.best_map is not None
     assert done.progress.best_map > 0.75  # a guess would give a third

@@ -19,9 +19,10 @@ from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
 
-from captions import singular
 from tag_tree import Tag, TagTree, content_lines, fold, read_tags, split
 from wordnet import Synset, WordNet
+
+from anytag.inference.static_text import singulars
 
 HERE = Path(__file__).parent
 #: photo sets whose categories are first words of ImageNet classes
@@ -170,7 +171,7 @@ class CategoryMap:
         else:
             tags = self._rule(set_name, key) or self._rule("*", key)
         if tags is None:
-            keys = (fold(category), key, singular(key), key.replace(" ", ""))
+            keys = (fold(category), key, *singulars(key), key.replace(" ", ""))
             tags = [self._names[word] for word in keys if word in self._names][:1]
             if not tags:
                 print(f"note: {set_name}: no tag for {category!r}")

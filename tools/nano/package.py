@@ -13,17 +13,17 @@ import argparse
 import shutil
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from kept_out import KeptOut, read_kept_out, score, vocabulary_of
+from targets import to_labels
 
 from anytag import Tagger
 from anytag.checkpoints.directory import FORMAT, ModelCard, load_directory, save_directory
 from anytag.evaluation.calibrate import Aim, choose_thresholds
 from anytag.inference.static_text import StaticTextEncoder
-from anytag.labels.labelset import Label, LabelSet, fold_name
+from anytag.labels.labelset import LabelSet
 from anytag.models.config import nano
 from anytag.models.tagging import TaggingNetwork
 
@@ -31,21 +31,6 @@ from anytag.models.tagging import TaggingNetwork
 FALSE_ALARMS = 0.002
 #: thresholds outside of these say more of few photos than of the tag
 LOWEST, HIGHEST = 0.15, 0.9
-
-
-def to_labels(tags: list[dict[str, Any]]) -> LabelSet:
-    """The rows of tags.json; a synonym that is a name is left to it."""
-    names = {fold_name(tag["name"]) for tag in tags}
-    return LabelSet(
-        Label(
-            id=position,
-            name=tag["name"],
-            synonyms=tuple(s for s in tag["synonyms"] if fold_name(s) not in names),
-            kind=tag["kind"],
-            parents=tuple(tag["parents"]),
-        )
-        for position, tag in enumerate(tags)
-    )
 
 
 def write(

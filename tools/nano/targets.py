@@ -6,7 +6,8 @@ For every view and tag there is a target in [0, 1] and a weight:
  - the probability of a detector of 80 kinds of things, weight 1, where that is higher or the
    teacher knows no such tag; what it finds is also what is more general;
  - 1 where a person named the tag or something more special, weight `HUMAN`;
- - 1 where two captions of the photo mention it; nothing is said by one mention alone;
+ - 1 where two captions of the photo mention it, as `anytag parse` reads them; nothing is said by
+   one mention alone;
  - 0 where the source names all its categories exhaustively and not this one, weight 1;
  - 0 with a small weight for everything else, unless the tag is so common that it goes unsaid.
 """
@@ -22,7 +23,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from captions import caption_tags
+
+from anytag.labels.labelset import Label, LabelSet, fold_name
+from anytag.labels.parse import CaptionParser
 
 Floats = npt.NDArray[np.float32]
 
@@ -37,6 +40,8 @@ NOT_CAPTIONED = 0.6
 COMMON = 0.1
 #: captioned photos that a tag known from captions alone must have
 LEAST_PHOTOS = 25
+#: these are tags with fewer, so that later versions keep the tags of the first
+KEPT_TAGS = ("couple", "crossing", "outdoors", "sailing")
 #: a window's verdict counts less than the whole picture's
 WINDOW = 0.8
 #: sources whose names of categories are asked for, too
@@ -56,8 +61,10 @@ class Vocabulary:
     class_tags: Floats
     #: [1000, T], 1 at the finest tag of each class
     own_tags: Floats
-    #: rows of tags that captions are searched for
-    captionable: list[dict[str, Any]]
+    #: tags that captions are searched for
+    captionable: list[str]
+    #: finds those, and candidates that did not become tags
+    parser: CaptionParser
     #: names of more general tags, by name
     parents: dict[str, list[str]]
     #: source -> its category -> tags
@@ -73,9 +80,28 @@ class Vocabulary:
         return {name: position for position, name in enumerate(self.names)}
 
 
-def mentions(row: dict[str, Any], tags: Sequence[dict[str, Any]]) -> Counter[str]:
-    """How many captions of a photo mention each tag."""
-    return Counter(name for text in row.get("captions", ()) for name in caption_tags(text, tags))
+def mentions(row: dict[str, Any], parser: CaptionParser) -> Counter[str]:
+    """How many captions of a photo mention each tag; what a caption denies is not mentioned."""
+    return Counter(
+        name
+        for text in row.get("captions", ())
+        for name in {tag.name for tag in parser.parse(text) if not tag.negated}
+    )
+
+
+def to_labels(tags: Sequence[dict[str, Any]]) -> LabelSet:
+    """The rows of tags.json; a synonym that is a name is left to it."""
+    names = {fold_name(tag["name"]) for tag in tags}
+    return LabelSet(
+        Label(
+            id=position,
+            name=tag["name"],
+            synonyms=tuple(s for s in tag["synonyms"] if fold_name(s) not in names),
+            kind=tag["kind"],
+            parents=tuple(tag["parents"]),
+        )
+        for position, tag in enumerate(tags)
+    )
 
 
 def read_vocabulary(
@@ -98,17 +124,16 @@ def read_vocabulary(
     own_class = {entry["tags"][0] for entry in classes}
     # "tank" or "crane" in a caption is seldom the ImageNet class; "dog" and "beach" are safe.
     captionable = [tag for tag in tags if tag["name"] not in own_class] + candidates
+    parser = CaptionParser.closed(to_labels(captionable))
     support = Counter(
-        name
-        for row in captioned
-        for name, count in mentions(row, captionable).items()
-        if count >= 2
+        name for row in captioned for name, count in mentions(row, parser).items() if count >= 2
     )
     taken = {text.lower() for tag in tags for text in (tag["name"], *tag["synonyms"])}
     tags += [
         tag
         for tag in candidates
-        if support[tag["name"]] >= LEAST_PHOTOS and tag["name"].lower() not in taken
+        if (support[tag["name"]] >= LEAST_PHOTOS or tag["name"] in KEPT_TAGS)
+        and tag["name"].lower() not in taken
     ]
     names = [tag["name"] for tag in tags]
     texts = {tag["name"]: [tag["name"], *tag["synonyms"]] for tag in tags}
@@ -143,7 +168,8 @@ def read_vocabulary(
         texts=[texts[name] for name in names],
         class_tags=class_tags,
         own_tags=own_tags,
-        captionable=[tag for tag in captionable if tag["name"] in position],
+        captionable=[tag["name"] for tag in captionable if tag["name"] in position],
+        parser=parser,
         parents={tag["name"]: list(tag.get("parents", [])) for tag in tags},
         category_tags=category_tags,
         common={line.strip() for line in common.read_text().splitlines() if line.strip()},
@@ -183,7 +209,7 @@ def _leave_out(
 def human_tags(source: str, row: dict[str, Any], words: Vocabulary) -> set[str]:
     """The tags that people gave this photo, with their parents."""
     labels: Sequence[str] = row.get("labels") or ([row["label"]] if "label" in row else [])
-    found = {name for name, count in mentions(row, words.captionable).items() if count >= 2}
+    found = {name for name, count in mentions(row, words.parser).items() if count >= 2}
     for label in labels:
         found.update(words.category_tags.get(source, {}).get(label, [label]))
     for name in list(found):
@@ -212,11 +238,11 @@ def supervise(
         return np.array(sorted({known[name] for name in names if name in known}), np.int64)
 
     positives = [positions(human_tags(source, row, words)) for row in rows]
-    unsure = [positions(mentions(row, words.captionable)) for row in rows]
+    unsure = [positions(mentions(row, words.parser)) for row in rows]
     absent = np.full(len(words.names), UNSAID, np.float32)
     captioned = any(row.get("captions") for row in rows)
     if captioned:
-        absent[positions(tag["name"] for tag in words.captionable)] = NOT_CAPTIONED
+        absent[positions(words.captionable)] = NOT_CAPTIONED
     absent[positions(words.common)] = NOT_CAPTIONED if captioned else COMMON
     has_classes = words.class_tags.any(0)
     absent[has_classes] = 0.0  # the teacher speaks for these

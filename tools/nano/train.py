@@ -17,7 +17,7 @@ import json
 import math
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,15 @@ from anytag.models.config import TaggerConfig, nano
 from anytag.models.decoder import LabelState
 from anytag.models.tagging import TaggingNetwork
 from anytag.training.blocks import in_chunks
+from anytag.training.config import OptimConfig
+from anytag.training.losses import asymmetric_loss
+from anytag.training.optim import (
+    AveragedWeights,
+    cosine_rate,
+    make_optimizer,
+    set_learning_rate,
+    warmup_rate,
+)
 
 BATCH = 64
 #: tags asked of each photo: what its teacher finds likely, what people say, tags with near texts
@@ -49,10 +58,16 @@ RANDOM_WEIGHT = 7.0
 INJECTED = 0.4
 #: weight of the distillation of the teacher's order among likely classes
 DISTILL = 1.0
-LR_HEAD, LR_BACKBONE = 7e-4, 2e-4
+#: learning rate of all but the backbone
+RATE = 7e-4
+OPTIM = OptimConfig(backbone_lr_scale=0.3, weight_decay=0.02, betas=(0.9, 0.98), clip_norm=2.0)
+WARMUP = 100
+#: of the weights' moving average, which is the result
+AVERAGED = 0.998
 #: a detection from here on makes the more general tags present too
 SURE = 0.5
-FOCUS = 1.0
+#: focusing of absent and present tags alike; answers are probabilities, so none is forgotten
+FOCUS = {"gamma_neg": 1.0, "gamma_pos": 1.0, "clip": 0.0}
 #: one training photo in so many begins the comparison of texts with the mean token
 FIT_EVERY = 10
 
@@ -176,9 +191,8 @@ def batches(
         order: list[tuple[Source, int, int]] = []
         for source in sources:
             share = boost.get(source.name, 1.0)
-            copies = np.repeat(source.train, math.ceil(share))
-            if share < 1:
-                copies = rng.permutation(copies)[: int(len(copies) * share)]
+            copies = rng.permutation(np.repeat(source.train, math.ceil(share)))
+            copies = copies[: int(len(source.train) * share)]
             order += [(source, int(p), int(rng.integers(source.views))) for p in copies]
         shuffled = [order[i] for i in rng.permutation(len(order))]
         for start in range(0, len(shuffled) - BATCH + 1, BATCH):
@@ -292,13 +306,6 @@ def distillation(logits: Tensor, likely: Tensor) -> Tensor:
     share = likely.sum(1).clamp(max=1.0)
     logs = logits.masked_fill(~known, -1e4).log_softmax(1)
     return -(likely * logs).sum() / share.sum().clamp(min=1e-3)
-
-
-def focal_bce(logits: Tensor, target: Tensor, weight: Tensor) -> Tensor:
-    """Binary cross-entropy weighted by |p - target|: the soft-target form of the focal loss."""
-    loss = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
-    focus = (logits.sigmoid() - target).abs().detach() ** FOCUS
-    return (loss * focus * weight).sum() / len(logits)
 
 
 class TextTable:
@@ -486,6 +493,8 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--boost", nargs="*", default=[], help="NAME=FACTOR of a source")
     parser.add_argument("--tuned", type=float, default=0.4, help="share of steps, see the top")
+    parser.add_argument("--rate", type=float, default=RATE, help="learning rate")
+    parser.add_argument("--bfloat16", action="store_true", help="compute in bfloat16")
     parser.add_argument("--start", type=Path, help="weights or model directory to go on from")
     parser.add_argument("--seed", type=int, default=0)
     return parser.parse_args()
@@ -526,9 +535,9 @@ def fit(
     arguments: argparse.Namespace,
 ) -> None:
     """Train for ``arguments.minutes`` and write the moving average of the weights."""
-    optimizer = make_optimizer(network)
-    peaks = [group["lr"] for group in optimizer.param_groups]
-    average = {k: v.detach().clone() for k, v in network.state_dict().items()}
+    set_trainable(network, True)
+    optimizer = make_optimizer(network, replace(OPTIM, lr=arguments.rate))
+    average = AveragedWeights(network, AVERAGED)
     near, classifier = table.neighbours(), Teacher(arguments.weights).classifier
     detectable = words.detected_tags[words.detected_tags >= 0]
     start, mean_loss = time.monotonic(), 0.0
@@ -537,62 +546,60 @@ def fit(
         done = (time.monotonic() - start) / (60 * arguments.minutes)
         if done >= 1:
             break
+        rate = cosine_rate(round(1000 * done), 1000, arguments.rate, 0.0)
+        set_learning_rate(optimizer, min(rate, warmup_rate(step, WARMUP, 0.0, arguments.rate)))
         tuned = bool(rng.random() < arguments.tuned)
         set_trainable(network, tuned)
-        factor = min(1.0, step / 100) * (0.5 + 0.5 * math.cos(math.pi * done))
-        for group, peak in zip(optimizer.param_groups, peaks, strict=True):
-            group["lr"] = peak * factor
-        middle = batch.middle.float().contiguous(memory_format=torch.channels_last)
-        with torch.set_grad_enabled(tuned):
-            features = in_chunks(partial(top_features, network), middle)
+        with torch.set_grad_enabled(tuned), faster(arguments.bfloat16):
+            features = in_chunks(partial(top_features, network), batch.middle.float())
         if not tuned:
             with torch.no_grad():
                 count = int(INJECTED * len(features))
                 retarget(batch, inject(features, classifier, count, rng), words)
         question = ask(batch, near, detectable, rng)
-        tokens = network.encoder.project(features)
-        labels = network.prepare(table.draw(rng))
-        asked = LabelState(
-            labels.queries[0][question.tags],
-            labels.projected[0][question.tags],
-            None if labels.match is None else labels.match[0][question.tags],
-        )
-        logits = network.decoder(asked, tokens)
-        loss = focal_bce(logits, question.target, question.weight)
-        loss = loss + DISTILL * distillation(logits, question.likely)
+        with faster(arguments.bfloat16):
+            logits = answer(network, features, table.draw(rng), question)
+        loss = asymmetric_loss(logits, question.target, weights=question.weight, **FOCUS).mean()
+        loss = loss + DISTILL * distillation(logits.float(), question.likely)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(network.parameters(), 2.0)
+        torch.nn.utils.clip_grad_norm_(network.parameters(), OPTIM.clip_norm or math.inf)
         optimizer.step()
+        set_trainable(network, True)  # all that is ever trained belongs to the average
+        average.update(network)
         mean_loss += (loss.item() - mean_loss) / min(step, 50)
-        decay = min(0.998, (step + 1) / (step + 20))
-        with torch.no_grad():
-            for key, value in network.state_dict().items():
-                average[key].lerp_(value, 1 - decay)
         if step % 50 == 0:
-            rate = step * BATCH / (time.monotonic() - start)
-            print(f"{done:6.1%} step {step} loss {mean_loss:.3f} {rate:.0f} img/s", flush=True)
+            speed = step * BATCH / (time.monotonic() - start)
+            print(f"{done:6.1%} step {step} loss {mean_loss:.3f} {speed:.0f} img/s", flush=True)
         if step % 500 == 0:
-            torch.save(average, arguments.out)
-    network.load_state_dict(average)
-    torch.save(average, arguments.out)
-    print(validate(network, sources, words, table.names()))
+            with average.applied(network):
+                torch.save(network.state_dict(), arguments.out)
+    with average.applied(network):
+        torch.save(network.state_dict(), arguments.out)
+        print(validate(network, sources, words, table.names()))
 
 
-def make_optimizer(network: TaggingNetwork) -> torch.optim.Optimizer:
-    """AdamW with a lower learning rate for the backbone's upper part."""
-    set_trainable(network, True)
-    backbone = [p for p in network.encoder.backbone.parameters() if p.requires_grad]
-    own = {id(p) for p in network.encoder.backbone.parameters()}
-    head = [p for p in network.parameters() if id(p) not in own]
-    return torch.optim.AdamW(
-        [
-            {"params": head, "lr": LR_HEAD},
-            {"params": backbone, "lr": LR_BACKBONE},
-        ],
-        weight_decay=0.02,
-        betas=(0.9, 0.98),
+def faster(enabled: bool) -> torch.autocast:
+    """Products in bfloat16, for processors that have instructions for them."""
+    return torch.autocast("cpu", dtype=torch.bfloat16, enabled=enabled)
+
+
+def answer(network: TaggingNetwork, features: Tensor, texts: Tensor, question: Question) -> Tensor:
+    """Logits [B, K] of the tags asked.
+
+    Args:
+        network: the one trained
+        features: backbone tokens [B, N, C]
+        texts: of all tags [T, E]
+        question: which tags of each photo
+    """
+    labels = network.prepare(texts)
+    asked = LabelState(
+        labels.queries[0][question.tags],
+        labels.projected[0][question.tags],
+        None if labels.match is None else labels.match[0][question.tags],
     )
+    return network.decoder(asked, network.encoder.project(features))
 
 
 if __name__ == "__main__":
