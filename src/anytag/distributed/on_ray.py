@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import socket
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import redirect_stdout
@@ -17,6 +18,7 @@ from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 from typing import Any
+from urllib.parse import urlsplit
 
 import anytag
 from anytag.distributed.worker import Answer, Make, ShardWorker
@@ -33,6 +35,8 @@ _STARTS = 3
 _MAX_BLOCKS = 10_000
 #: more processors than these do not decode faster than one model works
 _MAX_CPUS = 16
+#: seconds in which a cluster must take a connection
+_KNOCK_S = 20.0
 
 
 class ShardActor:
@@ -51,6 +55,21 @@ class ShardActor:
             message = f"a node has anytag {anytag.__version__}, the job needs {self._version}"
             return Answer(shard=shard, error=("UsageError", message))
         return self._worker(shard)
+
+
+def knock(address: str) -> None:
+    """Ray 2.60 itself tries an address where nobody listens for minutes on end.
+
+    Raises:
+        UsageError: ``host:port`` or ``ray://host:port`` takes no connection
+    """
+    place = urlsplit(address if "://" in address else f"ray://{address}")
+    try:
+        if place.scheme != "ray" or place.hostname is None or place.port is None:
+            return  # "local", "auto", or what only Ray knows
+        socket.create_connection((place.hostname, place.port), _KNOCK_S).close()
+    except (OSError, ValueError) as error:  # the second: a port that is none
+        raise UsageError(f"no Ray at {address}: {error}; is it running there?") from error
 
 
 class RayPool:
@@ -94,6 +113,7 @@ class RayPool:
                 # more actors than processors are the user's wish
                 "num_cpus": max(os.cpu_count() or 1, self._num_workers or 1),
             }
+        knock(self._address)
         self._connect(options)
         self._told.__enter__()
         logging.getLogger("ray.data").setLevel(logging.ERROR)
