@@ -22,7 +22,7 @@ from anytag.data.images import LoadedImage, open_image
 from anytag.data.transforms import Normalization, normalize
 from anytag.errors import MissingExtraError, ModelError, UsageError
 from anytag.evaluation.asking import Asked
-from anytag.evaluation.pretrained import TEMPLATE
+from anytag.evaluation.sentences import TEMPLATE, ask_in_sentences, cosine_scores, sentences
 from anytag.inference.device import choose_device
 
 #: names that say where the weights are
@@ -104,23 +104,16 @@ class OpenClip:
 
     def ask(self, name: str, tags: Sequence[str], template: str = TEMPLATE) -> Asked:
         """Ask for tags, each in its sentence."""
-        texts = self.embed_texts([template.replace("{}", tag) for tag in tags])
         bias = getattr(self.network, "logit_bias", None)
-
-        def score(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-            cosine = self.embed_images(pixels) @ texts.T
-            if bias is not None:
-                with torch.inference_mode():
-                    cosine = (cosine * self.network.logit_scale.exp() + bias).sigmoid()
-            found: npt.NDArray[np.float32] = cosine.float().cpu().numpy()
-            return found
-
-        return Asked(
-            name=name,
-            settings={"model": self.name, "tags": list(tags), "template": template},
+        sigmoid = None if bias is None else (self.network.logit_scale, bias)
+        return ask_in_sentences(
+            name,
+            tags,
+            template,
+            model={"model": self.name},
+            how="zero-shot of open_clip",
             load=self.load,
-            score=score,
-            num_columns=len(tags),
-            columns=tuple((place,) for place in range(len(tags))),
-            notes=(f"{name}: zero-shot of open_clip, {template!r}",),
+            score=cosine_scores(
+                self.embed_images, self.embed_texts(sentences(tags, template)), sigmoid
+            ),
         )

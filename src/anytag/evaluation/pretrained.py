@@ -2,6 +2,7 @@
 
 What `zero_shot` (CLIP, SigLIP) and `text_matching` (BLIP) share: where the folder is, its weights,
 its tokenizer, and how a photo becomes the network's square. Needs ``pip install 'anytag[clip]'``.
+How tags are asked in sentences is `sentences`.
 """
 
 from __future__ import annotations
@@ -20,7 +21,6 @@ from anytag.data.images import LoadedImage, open_image
 from anytag.data.transforms import Normalization
 from anytag.errors import ConfigError, MissingExtraError, ModelError
 
-TEMPLATE = "a photo of a {}."
 _FILES = ["*.json", "*.txt", "*.model", "model*.safetensors"]
 #: missing weights that a message names
 _NUM_SHOWN = 3

@@ -25,13 +25,13 @@ import torch
 from anytag.data.transforms import normalize
 from anytag.evaluation.asking import Asked
 from anytag.evaluation.pretrained import (
-    TEMPLATE,
     Preprocessing,
     load_network,
     load_tokenizer,
     model_folder,
 )
 from anytag.evaluation.score_store import fingerprint
+from anytag.evaluation.sentences import TEMPLATE, ask_in_sentences, sentences
 from anytag.inference.device import choose_device
 
 FAMILIES = ("blip",)
@@ -99,7 +99,7 @@ class ImageTextMatcher:
 
     def ask(self, name: str, tags: Sequence[str], template: str = TEMPLATE) -> Asked:
         """Ask for tags, each in its sentence."""
-        parts = self._sentences([template.replace("{}", tag) for tag in tags])
+        parts = self._sentences(sentences(tags, template))
 
         def score(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
             found = np.empty((len(pixels), len(tags)), np.float32)
@@ -108,19 +108,14 @@ class ImageTextMatcher:
                     row[part.places] = self.match(tokens, part.ids, part.mask).cpu().numpy()
             return found
 
-        return Asked(
-            name=name,
-            settings={
-                "model": self.name,
-                "weights": self._weights,
-                "tags": list(tags),
-                "template": template,
-            },
+        return ask_in_sentences(
+            name,
+            tags,
+            template,
+            model={"model": self.name, "weights": self._weights},
+            how="image-text matching",
             load=self.preprocessing.load,
             score=score,
-            num_columns=len(tags),
-            columns=tuple((place,) for place in range(len(tags))),
-            notes=(f"{name}: image-text matching, {template!r}",),
         )
 
     def _sentences(self, texts: Sequence[str]) -> list[_Sentences]:

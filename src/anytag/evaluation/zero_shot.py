@@ -22,13 +22,13 @@ import torch
 from anytag.data.transforms import normalize
 from anytag.evaluation.asking import Asked
 from anytag.evaluation.pretrained import (
-    TEMPLATE,
     Preprocessing,
     load_network,
     load_tokenizer,
     model_folder,
 )
 from anytag.evaluation.score_store import fingerprint
+from anytag.evaluation.sentences import TEMPLATE, ask_in_sentences, cosine_scores, sentences
 from anytag.inference.device import choose_device
 
 FAMILIES = ("clip", "siglip", "siglip2")
@@ -90,30 +90,18 @@ class ZeroShot:
 
     def ask(self, name: str, tags: Sequence[str], template: str = TEMPLATE) -> Asked:
         """Ask for tags, each in its sentence."""
-        texts = self.embed_texts([template.replace("{}", tag) for tag in tags])
-
-        def score(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-            cosine = self.embed_images(pixels) @ texts.T
-            if self.family != "clip":
-                with torch.inference_mode():
-                    cosine = cosine * self.network.logit_scale.exp() + self.network.logit_bias
-                    cosine = cosine.sigmoid()
-            found: npt.NDArray[np.float32] = cosine.float().cpu().numpy()
-            return found
-
-        return Asked(
-            name=name,
-            settings={
-                "model": self.name,
-                "weights": self._weights,
-                "tags": list(tags),
-                "template": template,
-            },
+        network = self.network
+        sigmoid = None if self.family == "clip" else (network.logit_scale, network.logit_bias)
+        return ask_in_sentences(
+            name,
+            tags,
+            template,
+            model={"model": self.name, "weights": self._weights},
+            how="zero-shot",
             load=self.preprocessing.load,
-            score=score,
-            num_columns=len(tags),
-            columns=tuple((place,) for place in range(len(tags))),
-            notes=(f"{name}: zero-shot, {template!r}",),
+            score=cosine_scores(
+                self.embed_images, self.embed_texts(sentences(tags, template)), sigmoid
+            ),
         )
 
 
