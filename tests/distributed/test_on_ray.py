@@ -25,8 +25,11 @@ class FakeRay(SimpleNamespace):
         self.starts: list[dict[str, Any]] = []
 
     def nodes(self) -> list[dict[str, Any]]:
-        alive = [{"Alive": True, "Resources": node} for node in self._nodes]
-        return [*alive, {"Alive": False, "Resources": {"CPU": 1000}}]
+        found = [(True, node) for node in self._nodes] + [(False, {"CPU": 1000.0})]
+        return [
+            {"Alive": alive, "NodeID": f"id{n}", "NodeManagerHostname": f"h{n}", "Resources": node}
+            for n, (alive, node) in enumerate(found)
+        ]
 
     def init(self, **options: Any) -> None:
         self.starts.append(options)

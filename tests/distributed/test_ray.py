@@ -58,6 +58,14 @@ def same_as_one_process(job: Job, *inputs: str, out: str = "ray.jsonl") -> None:
     assert ray == one
 
 
+def test_a_shard_may_take_longer_than_ray_waits(job: Job, photos: Path) -> None:
+    """Ray ends a pipeline that gives nothing for 30 minutes; here it would for 10 ms."""
+    job.environment["RAY_DATA_EXECUTION_NO_PROGRESS_TIMEOUT_S"] = "0.01"
+    code, err = job.run("photos", "-o", "ray.jsonl")
+    assert code == 1  # for the broken photo
+    assert f"{NUM_PHOTOS - 1} tagged, 1 failed" in err
+
+
 def test_a_killed_worker(job: Job, photos: Path) -> None:
     process = job.start("photos", "-o", "ray.jsonl")
     wait_for(lambda: done(job.folder), "the first part")

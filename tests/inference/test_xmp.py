@@ -22,9 +22,9 @@ from PIL import Image, ImageCms, PngImagePlugin
 from anytag.errors import AnytagError, MetadataError, OutputError, UsageError
 from anytag.inference.results import Tag
 from anytag.inference.xmp import apply, plan_sidecars, plan_untag, untag, write_tags
-from anytag.inference.xmp_embed import get_packet, put_packet
-from anytag.inference.xmp_packet import parse_rdf
+from anytag.inference.xmp_containers import get_packet, put_packet
 from anytag.inference.xmp_record import keyword
+from anytag.inference.xmp_tree import parse_rdf
 
 needs_exiftool = pytest.mark.skipif(
     shutil.which("exiftool") is None, reason="exiftool is not installed (.ci/run installs it)"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from importlib.util import find_spec
@@ -59,4 +60,9 @@ def make_pool(address: str | None, workers: int | None, device: str = "cpu") -> 
     """The pool, for a ``with`` block."""
     from anytag.distributed.on_ray import RayPool
 
-    return RayPool(address=address, num_workers=workers, use_gpu=device not in ("cpu", "mps"))
+    return RayPool(
+        address=address,
+        num_workers=workers,
+        use_gpu=device not in ("cpu", "mps"),
+        tell=lambda text: print(text, file=sys.stderr),
+    )

@@ -3,8 +3,7 @@
 EXIF orientation is applied, transparency is laid on white, animations give their first frame.
 Limits are checked on the header, before any pixel is decoded. Damaged or cut-off files are errors,
 never filled with grey. Nothing global is touched: no limit or switch of Pillow, no warning filter
-(not safe with threads); for that reason formats are opened through their own classes, because
-`PIL.Image.open` warns about every picture above 89 million pixels.
+(not safe with threads).
 
 Formats: JPEG, PNG, GIF, WebP, TIFF, AVIF, JPEG 2000, PSD, QOI, BMP, PPM/PGM/PBM/PFM, ICO, and HEIC
 with ``pip install 'anytag[heif]'``. EPS is left out on purpose: Pillow runs Ghostscript for it.
@@ -12,7 +11,6 @@ with ``pip install 'anytag[heif]'``. EPS is left out on purpose: Pillow runs Gho
 
 from __future__ import annotations
 
-import io
 import os
 import stat
 from collections.abc import Callable
@@ -22,8 +20,9 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, JpegImagePlugin
+from PIL import Image
 
+from anytag.data.image_formats import Jpeg, open_header
 from anytag.data.modes import TRANSPOSE, orientation, to_rgb
 from anytag.errors import ImageError, UsageError
 from anytag.files import display_path, sha256_bytes
@@ -34,22 +33,8 @@ ImageSource: TypeAlias = str | os.PathLike[str] | bytes | Image.Image | npt.NDAr
 #: a JPEG is decoded to no less than this many times the wanted side (then resized exactly)
 DRAFT_FACTOR = 2
 
-#: beside JPEG, HEIC and AVIF, which are recognised separately
-_FORMATS = ("PNG", "GIF", "WEBP", "TIFF", "JPEG2000", "PSD", "QOI", "BMP", "PPM", "ICO")
-#: signatures so short that other files begin with them by chance; the rest mean a damaged file
-_WEAK_FORMATS = ("BMP", "PPM", "ICO")
-_AVIF_BRANDS = {b"avif", b"avis"}
-_HEIF_BRANDS = {b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1"}
 #: in the text of Pillow's errors: the file may be whole
 _PILLOW_CANNOT = ("unsupported", "not supported", "not installed", "not available", "unknown")
-_KNOWN_UNSUPPORTED = (
-    (b"%PDF", "a PDF document"),
-    (b"%!PS", "a PostScript file"),
-    (b"<svg", "an SVG drawing"),
-    (b"<?xml", "an SVG drawing or other XML"),
-    (b"\xff\x0a", "JPEG XL"),
-    (b"\x00\x00\x00\x0cJXL ", "JPEG XL"),
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -209,17 +194,17 @@ def _decode(
     try:
         if isinstance(content, np.ndarray):
             content = _from_array(content)
-        image = _open(name, content) if isinstance(content, bytes) else content
+        image = open_header(name, content) if isinstance(content, bytes) else content
         _check_pixels(name, image.size, limits)
         header_size = image.size
-        if isinstance(image, _Jpeg) and target_size is not None:
+        if isinstance(image, Jpeg) and target_size is not None:
             if callable(target_size):
                 is_lying = orientation(image) > 4
                 target_size = target_size(*(header_size[::-1] if is_lying else header_size))
             image.draft(None, (DRAFT_FACTOR * target_size,) * 2)
         image.load()
         # not the header's for all: Pillow turns TIFF files while it loads them
-        full = header_size if isinstance(image, _Jpeg) else image.size
+        full = header_size if isinstance(image, Jpeg) else image.size
         turned = orientation(image)  # after load: PNG may hold its EXIF behind the pixels
         upright = to_rgb(image)
         if turned in TRANSPOSE:
@@ -255,63 +240,6 @@ def _check_pixels(name: str, size: tuple[int, int], limits: ImageLimits) -> None
             f"{name} has {width} x {height} pixels ({width * height:,}); "
             f"the limit is {limits.max_pixels:,} (max_pixels)",
         )
-
-
-class _Jpeg(JpegImagePlugin.JpegImageFile):
-    """A JPEG, or the first picture of an MPO file (Pillow warns about malformed ones)."""
-
-    def getexif(self) -> Image.Exif:
-        """Nothing: Pillow wants the resolution from it, and warns where the EXIF is damaged."""
-        return Image.Exif()
-
-
-def _open(name: str, data: bytes) -> Image.Image:
-    """The header of a file; no pixel is decoded yet."""
-    stream = io.BytesIO(data)
-    if data.startswith(b"\xff\xd8\xff"):
-        return _Jpeg(stream, "")
-    Image.init()  # makes Pillow know its formats, once
-    brands = _container_brands(data)
-    if brands & _AVIF_BRANDS and "AVIF" in Image.OPEN:
-        return Image.OPEN["AVIF"][0](stream, "")
-    if brands & _HEIF_BRANDS and not brands & _AVIF_BRANDS:
-        return _open_heif(stream, name)
-    prefix = data[:16].ljust(16, b"\0")  # older Pillow looks at bytes that may not be there
-    for format_name in _FORMATS:
-        factory, accept = Image.OPEN.get(format_name, (None, None))
-        if factory is None or accept is None or accept(prefix) is not True:
-            continue
-        try:
-            return factory(stream, "")
-        except Exception:
-            if format_name not in _WEAK_FORMATS:
-                raise
-    other = "AVIF, a video or a raw camera file that this Pillow cannot read" if brands else None
-    what = next((what for magic, what in _KNOWN_UNSUPPORTED if data.startswith(magic)), other)
-    if what is not None:
-        raise ImageError("unsupported", f"{name} is {what}; convert it to JPEG or PNG")
-    raise ImageError("not_an_image", f"{name} is not in a known image format")
-
-
-def _open_heif(stream: io.BytesIO, name: str) -> Image.Image:
-    """Through pillow_heif's image class itself, so that nothing is registered with Pillow."""
-    try:
-        from pillow_heif import HeifImageFile
-    except ImportError as error:
-        raise ImageError(
-            "unsupported", f"{name} is HEIC; to read it: pip install 'anytag[heif]'"
-        ) from error
-    factory: Any = HeifImageFile  # Any: pillow_heif has no annotations
-    image: Image.Image = factory(stream, "")
-    return image
-
-
-def _container_brands(data: bytes) -> set[bytes]:
-    """Brands of an ISO media file (HEIC, AVIF, MP4): major brand, then the compatible ones."""
-    if data[4:8] != b"ftyp":
-        return set()
-    end = min(int.from_bytes(data[:4], "big"), 256)
-    return {data[8:12]} | {data[start : start + 4] for start in range(16, end, 4)}
 
 
 def _from_array(array: npt.NDArray[Any]) -> Image.Image:

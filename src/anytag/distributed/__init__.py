@@ -4,6 +4,7 @@
     worker    one shard at a time, in a process that may die (`ShardWorker`)
     pool      all missing shards of a step, here or anywhere (`run_shards_on`)
     on_ray    the pool of Ray Data actors (`RayPool`)
+    lost_nodes  what is said when a cluster shrinks
     storage   files that were there when the job was planned and are not now
 
 A shard is a number. Who makes it (`Make`) reads what it needs from files and writes files, all at

@@ -1,8 +1,10 @@
 """A pool of Ray Data actors, each with its own model.
 
 Shard numbers go in and counts come out, some bytes each: images and records never enter the object
-store. An actor that dies is started again by Ray (`max_restarts`), and its shards are given out
-again (`max_task_retries`); Ray Data sets both to "without end". Written against Ray 2.60.
+store. An actor that dies is started again by Ray (`max_restarts`), and its shards are given to it
+again (`max_task_retries`); Ray Data sets both to "without end". If its node is lost and no other
+has room, it waits; the others make what is left, and when they have nothing more to do Ray Data
+ends them, which makes room for it. Written against Ray 2.60.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ import logging
 import os
 import socket
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import redirect_stdout
 from dataclasses import asdict
 from pathlib import Path
@@ -21,6 +23,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import anytag
+from anytag.distributed.lost_nodes import Capacity, tell_lost_nodes
 from anytag.distributed.worker import Answer, Make, ShardWorker
 from anytag.engine.steps import Step
 from anytag.errors import MissingExtraError, UsageError
@@ -80,6 +83,7 @@ class RayPool:
             running cluster. None = the environment's RAY_ADDRESS, else "local"
         num_workers: actors; None = one for each GPU, or processor where there are no GPUs
         use_gpu: an actor takes a GPU if the cluster has some
+        tell: is told in a sentence when nodes are lost
 
     Raises:
         MissingExtraError: Ray is not installed
@@ -87,7 +91,12 @@ class RayPool:
     """
 
     def __init__(
-        self, *, address: str | None = None, num_workers: int | None = None, use_gpu: bool = True
+        self,
+        *,
+        address: str | None = None,
+        num_workers: int | None = None,
+        use_gpu: bool = True,
+        tell: Callable[[str], None] = lambda text: None,
     ) -> None:
         try:
             import ray
@@ -98,6 +107,7 @@ class RayPool:
         self._address = address or os.environ.get("RAY_ADDRESS") or "local"
         self._num_workers = num_workers
         self._use_gpu = use_gpu
+        self._tell = tell
         # Ray prints what becomes of its workers; standard output is for data
         self._told = redirect_stdout(sys.stderr)
 
@@ -117,7 +127,10 @@ class RayPool:
         self._connect(options)
         self._told.__enter__()
         logging.getLogger("ray.data").setLevel(logging.ERROR)
-        self._ray.data.DataContext.get_current().enable_progress_bars = False
+        context = self._ray.data.DataContext.get_current()
+        context.enable_progress_bars = False
+        # Ray ends a job that gives no answer for 30 minutes; a shard or a new node may take longer
+        context.execution_no_progress_timeout_s = -1
         return self
 
     def _connect(self, options: dict[str, Any]) -> None:
@@ -159,15 +172,16 @@ class RayPool:
             # PyTorch would take all processors of the machine in every actor
             runtime_env={"env_vars": {"OMP_NUM_THREADS": str(num_cpus)}},
         )
-        for batch in data.iter_batches(batch_size=None, prefetch_batches=0):
-            for text in batch["answer"]:
-                found = json.loads(text)
-                error = found.pop("error")
-                yield Answer(**found, error=None if error is None else tuple(error))
+        with tell_lost_nodes(lambda: self._capacity(num_cpus, num_gpus), self._tell):
+            for batch in data.iter_batches(batch_size=None, prefetch_batches=0):
+                for text in batch["answer"]:
+                    found = json.loads(text)
+                    error = found.pop("error")
+                    yield Answer(**found, error=None if error is None else tuple(error))
 
     def _resources(self, num_shards: int) -> tuple[int, int, Any]:
         """Processors and GPUs of an actor, and the pool's size."""
-        nodes = [one["Resources"] for one in self._ray.nodes() if one["Alive"]]
+        nodes = [one["Resources"] for one in self._alive()]
         cpus = [int(one.get("CPU", 0)) for one in nodes]
         gpus = [int(one.get("GPU", 0)) for one in nodes]
         num_gpus = 1 if self._use_gpu and any(gpus) else 0
@@ -175,11 +189,22 @@ class RayPool:
         # of all actors, however few shards are left: threads can change the last bit of a score
         num_cpus = max(1, min(sum(cpus) // wanted, max(cpus, default=1), _MAX_CPUS))
         wanted = max(1, min(wanted, num_shards))
-        room = sum(
-            min(cpu // num_cpus, gpu if num_gpus else cpu)
-            for cpu, gpu in zip(cpus, gpus, strict=True)
-        )
+        room = self._capacity(num_cpus, num_gpus).room
         strategy = self._ray.data.ActorPoolStrategy
         # a pool of fixed size waits for all of its actors; one that grows begins with the first
         sizes = {"size": wanted} if wanted <= room else {"min_size": 1, "max_size": wanted}
         return num_cpus, num_gpus, strategy(max_tasks_in_flight_per_actor=_IN_FLIGHT, **sizes)
+
+    def _capacity(self, num_cpus: int, num_gpus: int) -> Capacity:
+        """What the nodes have now, for actors of that size."""
+        alive = self._alive()
+        room = 0
+        for one in alive:
+            cpus = int(one["Resources"].get("CPU", 0)) // num_cpus
+            gpus = int(one["Resources"].get("GPU", 0)) if num_gpus else cpus
+            room += min(cpus, gpus)
+        names = {one["NodeID"]: str(one["NodeManagerHostname"]) for one in alive}
+        return Capacity(nodes=names, room=room)
+
+    def _alive(self) -> list[dict[str, Any]]:
+        return [one for one in self._ray.nodes() if one["Alive"]]

@@ -22,9 +22,11 @@ from anytag import __version__
 from anytag.errors import MetadataError, UsageError
 from anytag.files import display_path
 from anytag.inference.results import Tag
-from anytag.inference.xmp_embed import can_embed, read_xmp, write_xmp
-from anytag.inference.xmp_packet import RDF, Packet
+from anytag.inference.xmp_containers import can_embed
+from anytag.inference.xmp_embed import read_xmp, write_xmp
+from anytag.inference.xmp_packet import Packet
 from anytag.inference.xmp_record import OURS, PROPERTIES, Record, Values, key_of, nothing
+from anytag.inference.xmp_tree import RDF
 
 Naming = Literal["auto", "stem", "full"]
 _NAME = re.compile(r"[^/\\]+")

@@ -19,7 +19,8 @@ import torch
 from torch import Tensor, nn
 
 from anytag.errors import ConfigError, ModelError
-from anytag.models.linear import Linear
+from anytag.models.linear import Linear, in_inference
+from anytag.models.patches import PatchEmbed, PatchMerging, group_quads
 from anytag.models.windows import (
     WindowAttention,
     join_windows,
@@ -209,33 +210,6 @@ def window_order(resolution: int, window: int, shift: int) -> Tensor:
     return partition_windows(places.roll((-shift, -shift), (1, 2)), window).flatten()
 
 
-def group_quads(tokens: Tensor, resolution: int) -> Tensor:
-    """Tokens [B, N, C] quad by quad, in the released order: down first, then right."""
-    half = resolution // 2
-    quads = tokens.reshape(-1, half, 2, half, 2, tokens.shape[-1])
-    return quads.permute(0, 1, 3, 4, 2, 5).flatten(1, 4)
-
-
-class PatchMerging(nn.Module):
-    """Halve the grid and double the width (section 3.1)."""
-
-    def __init__(self, dim: int, resolution: int) -> None:
-        super().__init__()
-        self.resolution = resolution
-        self.norm = nn.LayerNorm(4 * dim)
-        self.reduction = Linear(4 * dim, 2 * dim, bias=False)
-
-    def forward(self, tokens: Tensor) -> Tensor:
-        """[B, N, C] -> [B, N / 4, 2C]."""
-        return self.merge(group_quads(tokens, self.resolution))
-
-    def merge(self, tokens: Tensor) -> Tensor:
-        """The same of tokens [B, N, C] that lie quad by quad."""
-        quads = tokens.reshape(-1, tokens.shape[1] // 4, 4 * tokens.shape[-1])
-        output: Tensor = self.reduction(self.norm(quads))
-        return output
-
-
 class SwinStage(nn.Module):
     """The blocks of one resolution, then the step to the next one, if there is one.
 
@@ -264,7 +238,7 @@ class SwinStage(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """[B, N, C] -> [B, N / 4, 2C], or [B, N, C] in the last stage."""
-        if torch.is_inference_mode_enabled() and not torch.compiler.is_compiling():
+        if in_inference():
             return self._in_windows(tokens)
         for block in self.blocks:
             tokens = block(tokens)
@@ -279,20 +253,6 @@ class SwinStage(nn.Module):
     def _move(self, tokens: Tensor, number: int) -> Tensor:
         move = cast("Tensor | None", getattr(self, f"move{number}"))
         return tokens if move is None else tokens.index_select(1, move)
-
-
-class PatchEmbed(nn.Module):
-    """Non-overlapping patches -> normalised tokens (section 3.1)."""
-
-    def __init__(self, patch_size: int, dim: int) -> None:
-        super().__init__()
-        self.proj = nn.Conv2d(3, dim, patch_size, stride=patch_size)
-        self.norm = nn.LayerNorm(dim)
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Images [B, 3, S, S] -> tokens [B, N, C], row by row."""
-        output: Tensor = self.norm(self.proj(images).flatten(2).transpose(1, 2))
-        return output
 
 
 class Swin(nn.Module):
