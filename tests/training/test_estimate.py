@@ -117,6 +117,16 @@ def test_parameters_are_those_of_the_network_that_would_be_trained(tiny_model: P
     assert all(total == trained for total, trained in counts.values())
 
 
+@pytest.mark.parametrize("captions", [True, False])
+def test_a_captioner_counts_where_it_is_trained(captions: bool) -> None:
+    """Without captions the start's is left out."""
+    config = tiny(Path("nano"), f"loss.captioning={str(captions).lower()}")
+    network = open_trainable(config.model, None, captions=captions).network
+    counts = count_parameters(plan_run(config, 5))
+    assert ("captioner" in counts) is captions
+    assert sum(one[0] for one in counts.values()) == sum(p.numel() for p in network.parameters())
+
+
 def test_frozen_backbone_costs_no_backward_pass(tiny_model: Path) -> None:
     def measure(*changes: str) -> tuple[tuple[int, int], int]:
         plan = plan_run(tiny(tiny_model, *changes), 5)
@@ -406,3 +416,25 @@ def test_teacher_may_be_a_model_directory(tiny_model: Path) -> None:
     assert found.teacher_flops == sum(found.part_flops[part] for part in encoder)
     passed = found.step.forward_flops + found.step.backward_flops
     assert found.image_flops == passed / found.step.num_images + found.teacher_flops
+
+
+def test_cached_views_cost_disk_and_one_pass(tiny_model: Path, pictures: Path) -> None:
+    def estimated(views: str) -> Estimate:
+        changes = ("model.num_trainable_blocks=4", f"data.cached_views={views}")
+        return estimate_run(tiny(tiny_model, *changes, data=str(pictures)), "1x0.5")
+
+    plain, cached = estimated("null"), estimated("3")
+    saved = plain.step.forward_flops - cached.step.forward_flops
+    assert saved == 8 * cached.view_flops > 0
+    assert cached.step.backward_flops == plain.step.backward_flops
+    assert cached.view_bytes == 2 * 96 * 4 * 4  # float16 after 13 blocks, at 1/16 of 64 pixels
+    assert cached.data.num_images is not None
+    assert cached.num_views == 3 * cached.data.num_images
+    assert (plain.num_views, plain.view_bytes) == (0, 0)
+    assert plain.hours is not None
+    assert cached.hours is not None
+    rate = 0.5e12 * EFFICIENCY * 3600
+    steps = cached.num_steps * 8 * cached.image_flops / rate  # type: ignore[operator]
+    assert cached.hours == pytest.approx(steps + cached.num_views * cached.view_flops / rate)
+    assert "3 views of a picture go through the frozen part" in cached.text()
+    assert "frozen part" not in plain.text()

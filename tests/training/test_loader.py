@@ -26,13 +26,18 @@ from anytag.training.batch import Batch
 from anytag.training.config import AugmentConfig, SourceConfig
 from anytag.training.examples import Examples, open_examples
 from anytag.training.loader import Loader, ValidationLoader
-from anytag.training.targets import TargetMaker
+from anytag.training.targets import Evidence, TargetMaker
 from anytag.training.texts import TextMaker
 
 SIZE = 24
 NUM = 23
 NAMES = ("red", "green", "blue", "cat")
 PIECES = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "a", "picture", "of", "number", *"0123456789")
+PARTLY_KNOWN = Evidence(
+    absence=np.array([[1, 0, 1, 0]], np.float32),
+    settled=np.zeros((1, 4), np.bool_),
+    scores=(None,),
+)
 TEXTS = TextMaker(WordPiece(PIECES), max_tokens=12)
 
 
@@ -283,8 +288,7 @@ def test_workers_that_are_spawned(folder: Path, examples: Examples, tmp_path: Pa
 
 
 def test_weights_of_what_is_not_known(examples: Examples) -> None:
-    known = np.array([[True, False, True, False]])
-    targets = TargetMaker(LabelSet.from_names(NAMES), known=known)
+    targets = TargetMaker(LabelSet.from_names(NAMES), evidence=PARTLY_KNOWN)
     batch = next(iter(ValidationLoader(examples, targets, size=8, batch_size=4)))
     assert batch.weights is not None
     assert batch.weights.tolist() == [[1, 0, 1, 0], [1, 1, 1, 0], [1, 0, 1, 0], [1, 0, 1, 1]]
@@ -300,8 +304,7 @@ def test_every_tensor_of_a_batch_is_pinned(
         pinned.append(self.data_ptr())
         return self.clone()
 
-    known = np.array([[True, False, True, False]])
-    targets = TargetMaker(LabelSet.from_names(NAMES), known=known)
+    targets = TargetMaker(LabelSet.from_names(NAMES), evidence=PARTLY_KNOWN)
     batch = next(iter(ValidationLoader(examples, targets, size=8, batch_size=4, texts=TEXTS)))
     monkeypatch.setattr(torch.Tensor, "pin_memory", pin)
     assert_same(batch.pin_memory(), batch)

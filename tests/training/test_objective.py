@@ -24,6 +24,7 @@ from anytag.models.released import ReleasedConfig, build_released
 from anytag.models.reweight import Descriptions
 from anytag.models.swin import Swin, SwinConfig
 from anytag.models.tagging import TaggingNetwork
+from anytag.training.asking import Asked
 from anytag.training.batch import Batch, Texts
 from anytag.training.blocks import set_trainable
 from anytag.training.config import LossConfig
@@ -179,7 +180,7 @@ def test_terms_and_their_sum(family: str) -> None:
 @pytest.mark.parametrize("family", FAMILIES)
 def test_tagging_is_the_mean_loss_of_what_is_predicted(family: str) -> None:
     objective, batch = make(family).eval(), make_batch()
-    logits = objective.predict(batch.images)
+    logits = objective.predict(batch)
     network, rows = objective.network, rows_of(family)
     state = network.prepare() if rows is None else network.prepare(rows)
     plain = network(normalize(batch.images.permute(0, 2, 3, 1).numpy(), HALF), state)
@@ -432,7 +433,7 @@ def test_descriptions_of_any_number() -> None:
     counts = [1, 3, 2, 1, 2]
     descriptions = Descriptions.from_rows(torch.randn(sum(counts), TEXT), counts)
     objective = make("ram_plus", rows=descriptions).eval()
-    logits = objective.predict(make_batch().images)
+    logits = objective.predict(make_batch())
     network = objective.network
     expected = network(objective.normalize(make_batch().images), descriptions)
     torch.testing.assert_close(logits, expected)
@@ -441,8 +442,8 @@ def test_descriptions_of_any_number() -> None:
 def test_tag2text_can_learn_some_of_its_tags() -> None:
     objective = make("tag2text", rows=torch.tensor([4, 1])).eval()
     whole = make("tag2text", objective.network).eval()
-    images = make_batch().images
-    torch.testing.assert_close(objective.predict(images), whole.predict(images)[:, [4, 1]])
+    batch = make_batch()
+    torch.testing.assert_close(objective.predict(batch), whole.predict(batch)[:, [4, 1]])
 
 
 def test_training_lowers_every_term() -> None:
@@ -503,3 +504,38 @@ def test_some_tags_can_be_asked(family: str) -> None:
     found = torch.stack([asking(batch)["tagging"] for _ in range(60)])
     assert len(found.unique()) == 3  # one of the three tags that do not occur is left out
     assert torch.isclose(found.unique().mean(), whole, rtol=1e-5)
+
+
+@pytest.mark.parametrize("family", ["plain", "ram"])
+def test_each_picture_can_be_asked_its_own_tags(
+    family: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The loss is that of the tags that were chosen for each picture, and of no others."""
+    batch = make_batch()
+    alone = {"captioning": False, "distillation": False, "alignment": False, "gamma_neg": 1.0}
+    every = make(family, config=terms_of(family, **alone)).eval()
+    config = terms_of(family, num_asked_tags=2, asked_by="picture", **alone)
+    own = make(family, every.network, config=config).eval()
+    ids = torch.tensor([[0, 3], [4, 1], [2, 0], [3, 4]])
+    share = torch.tensor([1.0, 4.0])
+    monkeypatch.setattr(
+        "anytag.training.objective.choose_own_tags", lambda targets, number: Asked(ids, share)
+    )
+    weights = torch.zeros(4, TAGS).scatter(1, ids, share.expand(4, -1))
+    assert batch.weights is not None
+    expected = asymmetric_loss(
+        every.predict(batch),
+        batch.targets,
+        gamma_neg=1.0,
+        gamma_pos=config.gamma_pos,
+        clip=config.clip,
+        weights=weights * batch.weights,
+    )
+    assert torch.isclose(own(batch)["tagging"], expected.mean(), rtol=1e-5)
+
+
+@pytest.mark.parametrize("family", ["ram_plus", "tag2text"])
+def test_who_cannot_ask_each_picture_other_tags(family: str) -> None:
+    config = terms_of(family, num_asked_tags=2, asked_by="picture")
+    with pytest.raises(ConfigError, match=r"loss\.asked_by"):
+        make(family, config=config)

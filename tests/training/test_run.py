@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,9 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from anytag import Tagger
-from anytag.errors import TrainingError, UsageError
-from anytag.training.config import TrainConfig
+from anytag.checkpoints.directory import find_model
+from anytag.errors import ModelError, TrainingError, UsageError
+from anytag.training.config import SourceConfig, TrainConfig
 from anytag.training.config_file import changed
 from anytag.training.journal import read_journal
 from anytag.training.presets import finetune
@@ -35,6 +37,7 @@ SMALL = [
     "model.image_size=64",
     "model.dropout=0",
     "data.num_workers=0",
+    "data.cached_views=null",
     "data.val_every=4",
     "run.batch_size=8",
     "run.epochs=2",
@@ -50,7 +53,15 @@ class Quiet:
 
     def __init__(self) -> None:
         self.steps: list[int] = []
+        self.views: list[tuple[int, int]] = []
         self.maps: list[float | None] = []
+        self.notes: list[str] = []
+
+    def noted(self, text: str) -> None:
+        self.notes.append(text)
+
+    def caching(self, done: int, total: int, size: int) -> None:
+        self.views.append((done, total))
 
     def started(self, step: int, total: int) -> None:
         self.first, self.total = step, total
@@ -116,6 +127,35 @@ def test_own_tags_are_learned(data: Path, tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.slow
+def test_a_tagger_teaches_pictures_that_nobody_has_tagged(data: Path, tmp_path: Path) -> None:
+    """Its scores are all that is known, and two pictures have none."""
+    photos = sorted(tmp_path.glob("*.png"), key=lambda path: int(path.stem))
+    truth = np.eye(3, dtype=np.float32)[np.arange(48) % 3]
+    np.savez(
+        tmp_path / "scores.npz",
+        scores=0.05 + 0.9 * truth[2:],
+        images=np.array([path.name for path in photos[2:]]),
+        classes=np.array(list(COLOURS)),
+    )
+    (tmp_path / "tags.txt").write_text("\n".join(COLOURS))
+    changes = ["run.epochs=20", "optim.lr=1e-3", "loss.gamma_neg=1", "loss.gamma_pos=1"]
+    changes += ["loss.clip=0", "loss.num_asked_tags=2", "loss.asked_by=picture"]
+    plain = config(data, tmp_path / "run", *changes, f"data.labels={tmp_path / 'tags.txt'}")
+    source = SourceConfig(path=str(tmp_path), kind="folder", scores=str(tmp_path / "scores.npz"))
+    told = Quiet()
+    done = train(replace(plain, data=replace(plain.data, train=(source,))), told)
+    assert told.notes[:1] == [
+        f"{tmp_path / 'scores.npz'}: no scores for 2 of 48 pictures; they are learned from their "
+        "own tags alone"
+    ]
+    assert done.progress.best_map is not None
+    assert done.progress.best_map > 0.75  # a guess would give a third
+    tagger = Tagger.from_pretrained(done.model)
+    found = np.stack([result.scores for result in tagger(photos) if result.scores is not None])
+    assert (found.argmax(1) == truth.argmax(1)).mean() > 0.6
+
+
 def test_a_run_is_not_begun_twice(data: Path, tmp_path: Path) -> None:
     train(config(data, tmp_path / "run", "run.max_steps=2"), Quiet())
     with pytest.raises(UsageError, match="--resume"):
@@ -124,9 +164,16 @@ def test_a_run_is_not_begun_twice(data: Path, tmp_path: Path) -> None:
         train(config(data, tmp_path / "run", "run.max_steps=2", "optim.lr=1"), Quiet(), resume=True)
 
 
-@pytest.mark.parametrize("ema", ["null", "0.9"])
-def test_resumed_equals_uninterrupted(data: Path, tmp_path: Path, ema: str) -> None:
-    changes = ["run.epochs=3", "run.save_every=3", f"optim.ema_decay={ema}", "model.dropout=0.1"]
+@pytest.mark.parametrize(
+    "choice",
+    [
+        "optim.ema_decay=null",
+        "optim.ema_decay=0.9",
+        "data.cached_views=2",
+    ],
+)
+def test_resumed_equals_uninterrupted(data: Path, tmp_path: Path, choice: str) -> None:
+    changes = ["run.epochs=3", "run.save_every=3", choice, "model.dropout=0.1"]
     train(config(data, tmp_path / "whole", *changes), Quiet())
 
     class Stop(Quiet):
@@ -193,13 +240,21 @@ def test_killed_and_resumed_equals_uninterrupted(
     assert "tomato" in report
 
 
-@pytest.mark.parametrize("shard", ["none", pytest.param("full", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    ("shard", "views"),
+    [
+        ("none", "null"),
+        pytest.param("none", "8", marks=pytest.mark.slow),
+        pytest.param("full", "8", marks=pytest.mark.slow),
+    ],
+)
 def test_two_processes_equal_one(
-    data: Path, tmp_path: Path, environment: dict[str, str], shard: str
+    data: Path, tmp_path: Path, environment: dict[str, str], shard: str, views: str
 ) -> None:
     # Captions too: their token means and the ratio of losses are taken over both processes. Small
     # steps, as AdamW makes a whole step of a rounding error where a gradient is near zero.
     changes = ["loss.captioning=true", "data.labels=model", "run.max_steps=4", "optim.lr=1e-5"]
+    changes += [f"data.cached_views={views}", "model.num_trainable_blocks=2"]
     single = options(data, tmp_path / "one", *changes)
     subprocess.run(command(*single), env=environment, check=True, capture_output=True)
     double = options(data, tmp_path / "two", *changes, f"run.shard={shard}")
@@ -228,13 +283,36 @@ def test_divergence_stops_with_a_diagnosis(data: Path, tmp_path: Path) -> None:
     assert "state/step-" in str(caught.value)
 
 
-def test_captions_are_learned_with_tags(data: Path, tmp_path: Path) -> None:
-    done = train(config(data, tmp_path / "run", "loss.captioning=true", "run.epochs=1"), Quiet())
+@pytest.mark.parametrize("start", ["nano", "silent_nano"])
+def test_captions_are_learned_with_tags(
+    start: str, data: Path, tmp_path: Path, silent_nano: Path
+) -> None:
+    """By the start's captioner, or by a new one with word pieces of its own."""
+    model = find_model("nano") if start == "nano" else silent_nano
+    changes = [f"model.start={model}", "loss.captioning=true", "run.epochs=1"]
+    done = train(config(data, tmp_path / "run", *changes), Quiet())
     line: dict[str, Any] = next(x for x in read_journal(tmp_path / "run") if x["kind"] == "train")
     # tagging is rescaled to the captions' loss, so that the sum is twice that
     assert line["total"] == pytest.approx(2 * line["captioning"], rel=1e-5)
     tagger = Tagger.from_pretrained(done.model)
     assert isinstance(tagger.caption(Image.new("RGB", (64, 64), COLOURS["tomato"])), str)
+    words = (done.model / "vocab.txt").read_bytes()
+    assert (words == (find_model("nano") / "vocab.txt").read_bytes()) == (start == "nano")
+
+
+def test_a_captioner_that_is_not_trained_is_left_out(data: Path, tmp_path: Path) -> None:
+    """It would read image tokens that it has never seen."""
+    told = Quiet()
+    done = train(config(data, tmp_path / "run", "run.max_steps=2"), told)
+    assert any("the captioner of nano is left out" in note for note in told.notes)
+    tagger = Tagger.from_pretrained(done.model)
+    assert not tagger.writes_captions
+    assert not (done.model / "vocab.txt").exists()
+    assert "It writes no captions." in (done.model / "README.md").read_text(encoding="utf-8")
+    names = load_file(done.model / "model.safetensors")
+    assert [name for name in names if name.startswith("captioner")] == []
+    with pytest.raises(ModelError, match=r"run writes no captions.*loss\.captioning"):
+        tagger.caption(Image.new("RGB", (64, 64)))
 
 
 def test_metrics_are_json_lines(data: Path, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from anytag.errors import LabelError
 from anytag.labels.labelset import Label, LabelSet
 from anytag.training.config import SourceConfig
 from anytag.training.examples import Examples, open_examples
-from anytag.training.targets import TargetMaker, collect_tags, known_tags, survey
+from anytag.training.targets import TargetMaker, collect_tags, gather_evidence, survey
 
 LABELS = LabelSet(
     [
@@ -78,16 +78,17 @@ def test_repeated_names_are_all_positive() -> None:
 def test_what_is_known_of_data_sets(tmp_path: Path) -> None:
     examples = open_sets(tmp_path, RECORDS[:1], RECORDS[1:], exhaustive=(True, False))
     maker = TargetMaker(LABELS)
-    known = known_tags(examples, maker)
-    assert known is not None
-    assert known.tolist() == [[True] * 5, [False, True, True, False, False]]
-    maker = TargetMaker(LABELS, known=known)
-    weights = maker.weights(1, [3])
+    evidence = gather_evidence(examples, maker, tmp_path)
+    assert evidence is not None
+    assert evidence.absence.tolist() == [[1] * 5, [0, 1, 1, 0, 0]]
+    maker = TargetMaker(LABELS, evidence=evidence)
+    targets, weights = maker.answers(1, 0, [3])
+    assert targets.tolist() == [0, 0, 0, 1, 0]
     assert weights is not None
-    assert weights.tolist() == [False, True, True, True, False]
-    assert known[1].tolist() == [False, True, True, False, False]  # unchanged
-    assert known_tags(open_sets(tmp_path, RECORDS), maker) is None
-    assert TargetMaker(LABELS).weights(0, [1]) is None
+    assert weights.tolist() == [0, 1, 1, 1, 0]
+    assert evidence.absence[1].tolist() == [0, 1, 1, 0, 0]  # unchanged
+    assert gather_evidence(open_sets(tmp_path, RECORDS), maker, tmp_path) is None
+    assert TargetMaker(LABELS).answers(0, 0, [1]).weights is None
 
 
 def test_survey(tmp_path: Path) -> None:

@@ -37,6 +37,14 @@ class StepsBar:
         """The engine has done so many shards of a step."""
         self._progress.update(self._task, completed=done, total=total, what=name)
 
+    def noted(self, text: str) -> None:
+        """Print a note on the training's data."""
+        self.say(f"note: {text}")
+
+    def caching(self, done: int, total: int, size: int) -> None:
+        """So many views are in a training's cache."""
+        self._progress.update(self._task, completed=done, total=total, what="caching")
+
     def started(self, step: int, total: int) -> None:
         """Training begins or goes on."""
         self._progress.update(self._task, completed=step, total=total, what="training")

@@ -33,21 +33,42 @@ class Bar:
         self._loss: float | None = None
         self._shown = shown
         self._progress = Progress(
-            TextColumn("epoch {task.fields[epoch]}"),
+            TextColumn("{task.fields[part]}"),
             BarColumn(),
             MofNCompleteColumn(),
             TextColumn("{task.fields[rate]}"),
-            TextColumn("loss {task.fields[loss]}"),
+            TextColumn("{task.fields[loss]}"),
             TimeElapsedColumn(),
             TimeRemainingColumn(),
             console=self._console,
             disable=not (shown and self._console.is_terminal),
         )
-        self._task = self._progress.add_task("", total=None, epoch=1, rate="", loss="–")
+        self._task = self._progress.add_task("", total=None, part="", rate="", loss="")
+        self._is_caching = False
+
+    def noted(self, text: str) -> None:
+        """Print it."""
+        if self._shown:
+            self._console.print(f"note: {text}", highlight=False, markup=False, soft_wrap=True)
+
+    def caching(self, done: int, total: int, size: int) -> None:
+        """Show a bar of the cache, and first a line of what it takes."""
+        if not self._is_caching and self._shown:
+            self._console.print(
+                f"caching what the frozen backbone gives, {size / 1e6:,.0f} MB in the run's cache/",
+                highlight=False,
+            )
+            self._progress.start()
+        self._is_caching = True
+        speed = self._progress.tasks[0].speed
+        rate = "" if speed is None else f"{speed:.1f} views/s"
+        self._progress.update(self._task, completed=done, total=total, part="caching", rate=rate)
 
     def started(self, step: int, total: int) -> None:
-        """Show the bar."""
-        self._progress.update(self._task, total=total, completed=step)
+        """Show the bar of the steps."""
+        self._progress.reset(
+            self._task, total=total, completed=step, part="epoch 1", rate="", loss="loss –"
+        )
         self._progress.start()
         if step and self._shown:
             self._console.print(f"going on at step {step:,} of {total:,}")
@@ -60,7 +81,11 @@ class Bar:
         speed = self._progress.tasks[0].speed
         rate = "" if speed is None else f"{speed * self._batch_size:.1f} images/s"
         self._progress.update(
-            self._task, completed=step, epoch=epoch + 1, loss=f"{mean:.3f}", rate=rate
+            self._task,
+            completed=step,
+            part=f"epoch {epoch + 1}",
+            loss=f"loss {mean:.3f}",
+            rate=rate,
         )
 
     def validated(self, step: int, validation: Validation, is_best: bool) -> None:

@@ -94,6 +94,20 @@ class MobileNetV2(nn.Module):
         features: Tensor = self.head(self.blocks(self.stem(images)))
         return features.flatten(2).transpose(1, 2)
 
+    def lower(self, images: Tensor, num_blocks: int) -> Tensor:
+        """Stem and first blocks: [B, 3, H, W] -> a feature map [B, C, h, w]."""
+        features: Tensor = self.stem(images)
+        for block in list(self.blocks)[:num_blocks]:
+            features = block(features)
+        return features
+
+    def upper(self, features: Tensor, num_blocks: int) -> Tensor:
+        """All that comes behind ``lower`` of as many blocks: [B, C, h, w] -> [B, N, 1280]."""
+        for block in list(self.blocks)[num_blocks:]:
+            features = block(features)
+        features = self.head(features)
+        return features.flatten(2).transpose(1, 2)
+
 
 def from_timm(state: Mapping[str, Tensor], eps: float = 1e-3) -> dict[str, Tensor]:
     """Weights of timm's ``mobilenetv2_100`` with BatchNorm folded into the convolutions.

@@ -30,8 +30,11 @@ class Texts:
 class Batch:
     """Examples of one step on one process."""
 
-    #: crops as they were augmented, uint8 [B, 3, S, S]; the teacher sees the same ones
-    images: Tensor
+    #: crops as they were augmented, uint8 [B, 3, S, S]; the teacher sees the same ones. None where
+    #: there are features instead
+    images: Tensor | None
+    #: what the frozen part of the backbone gives for them, float16 [B, ...] (`features.Cut`)
+    features: Tensor | None = None
     #: float32 [B, T] in [0, 1]
     targets: Tensor
     #: weight of each answer, float32 [B, T], 0 = not known; None = all are known
@@ -44,7 +47,7 @@ class Batch:
     positions: Tensor
 
     def __len__(self) -> int:
-        return len(self.images)
+        return len(self.positions)
 
     def split(self, count: int) -> list[Batch]:
         """``count`` parts of as equal a size as can be, in order; none is empty."""
@@ -56,7 +59,8 @@ class Batch:
         if texts is not None:
             texts = Texts(**{f.name: getattr(texts, f.name)[part] for f in fields(texts)})
         return Batch(
-            images=self.images[part],
+            images=None if self.images is None else self.images[part],
+            features=None if self.features is None else self.features[part],
             targets=self.targets[part],
             weights=None if self.weights is None else self.weights[part],
             texts=texts,
@@ -71,7 +75,8 @@ class Batch:
             texts = Texts(**{f.name: getattr(texts, f.name).to(device) for f in fields(texts)})
         return replace(
             self,
-            images=self.images.to(device, non_blocking=True),
+            images=None if self.images is None else self.images.to(device, non_blocking=True),
+            features=None if self.features is None else self.features.to(device, non_blocking=True),
             targets=self.targets.to(device, non_blocking=True),
             weights=None if self.weights is None else self.weights.to(device, non_blocking=True),
             texts=texts,
@@ -84,7 +89,8 @@ class Batch:
             texts = Texts(**{f.name: getattr(texts, f.name).pin_memory() for f in fields(texts)})
         return replace(
             self,
-            images=self.images.pin_memory(),
+            images=None if self.images is None else self.images.pin_memory(),
+            features=None if self.features is None else self.features.pin_memory(),
             targets=self.targets.pin_memory(),
             weights=None if self.weights is None else self.weights.pin_memory(),
             texts=texts,

@@ -61,8 +61,18 @@ class SourceConfig:
     images: str | None = None
     #: whether tags that are not named are absent; False = not known
     exhaustive: bool = True
+    #: file of another tagger's probabilities for these pictures, as `anytag eval --scores` reads
+    #: them; learned beside the set's own tags
+    scores: str | None = None
+    #: weight of an absence that is only assumed: of an exhaustive set, that of tags that it names
+    #: on no picture; of another set, that of tags that it names on other pictures
+    absent_weight: float = 1.0
 
     def __post_init__(self) -> None:
+        if not 0 < self.absent_weight <= 1:
+            raise ConfigError(
+                f"absent_weight is {self.absent_weight}, expected more than 0 and at most 1"
+            )
         if self.kind != "auto" and self.kind not in KINDS:
             raise ConfigError(f"kind must be auto or one of {', '.join(KINDS)}; found {self.kind}")
 
@@ -110,8 +120,14 @@ class DataConfig:
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     #: worker processes that decode
     num_workers: int = 2
+    #: views of each training picture of which the output of the backbone's frozen part is computed
+    #: once and kept in the run's cache/; later epochs draw among them. None = every epoch decodes
+    #: anew
+    cached_views: int | None = None
 
     def __post_init__(self) -> None:
+        if self.cached_views is not None and self.cached_views < 1:
+            raise ConfigError("cached_views must be at least 1, or null for none")
         if not self.train:
             raise ConfigError("train needs a data set")
         if self.val_every < 2:
@@ -142,6 +158,10 @@ class LossConfig:
     #: weighted for those that were not; None = every tag. Tags do not interact, so any will do, and
     #: the head is most of the work where there are thousands
     num_asked_tags: int | None = None
+    #: whether all pictures of a step are asked the same tags ("batch"), or each its own
+    #: ("picture"): a third of them the likeliest, which suits `SourceConfig.scores`. Not for
+    #: RAM++ and Tag2Text
+    asked_by: str = "batch"
     #: weight of tagging and alignment (each summed over tags, mean over pictures); where captions
     #: are learned tagging is rescaled to their loss instead
     tagging_weight: float = 1.0
@@ -154,6 +174,8 @@ class LossConfig:
     def __post_init__(self) -> None:
         if self.num_asked_tags is not None and self.num_asked_tags < 1:
             raise ConfigError("num_asked_tags must be at least 1, or null for all")
+        if self.asked_by not in ("batch", "picture"):
+            raise ConfigError(f"asked_by must be batch or picture, found {self.asked_by!r}")
         if self.distillation and self.teacher is None:
             raise ConfigError(
                 "distillation needs a teacher, e.g. clip:openai/clip-vit-base-patch16"
@@ -260,3 +282,15 @@ class TrainConfig:
     def __post_init__(self) -> None:
         if self.loss.alignment and self.loss.captioning:
             raise ConfigError("captioning is RAM's and Tag2Text's, alignment RAM++'s; choose one")
+        if self.data.cached_views is None:
+            return
+        if self.model.num_trainable_blocks is None:
+            raise ConfigError(
+                "data.cached_views keeps what the frozen part of the backbone gives, and none is "
+                "frozen; set model.num_trainable_blocks, or data.cached_views to null"
+            )
+        if self.loss.distillation:
+            raise ConfigError(
+                "data.cached_views: the teacher of loss.distillation needs the pictures; set "
+                "data.cached_views to null"
+            )

@@ -18,6 +18,7 @@ from anytag.training.config import TrainConfig
 from anytag.training.estimate_cluster import Cluster, parse_cluster
 from anytag.training.estimate_data import DataPlan, plan_data
 from anytag.training.estimate_model import Plan, count_parameters, plan_run
+from anytag.training.features import cut_backbone
 from anytag.training.meta_step import StepCost, count_flops, measure_parts, measure_step
 
 #: share of the peak that is reached. Published for Swin-L, forward: 24 % (timm, RTX 4090, eager) to
@@ -53,6 +54,10 @@ class Estimate:
     held: dict[str, int]
     #: bytes of a further picture in the pass
     image_bytes: float
+    #: with `DataConfig.cached_views`: bytes of a view on disk
+    view_bytes: int
+    #: operations that make it
+    view_flops: int
     assumed: tuple[str, ...]
 
     @property
@@ -96,11 +101,18 @@ class Estimate:
         return min(steps, run.max_steps or steps)
 
     @property
+    def num_views(self) -> int:
+        """Training views that are computed once; 0 where none are, or nobody knows how many."""
+        return (self.data.num_images or 0) * (self.config.data.cached_views or 0)
+
+    @property
     def hours(self) -> float | None:
         """Of the run; None where the number of pictures is not known."""
         if self.num_steps is None:
             return None
-        return self.num_steps * self.config.run.batch_size / self.images_per_second / 3600
+        steps = self.num_steps * self.config.run.batch_size / self.images_per_second
+        views = self.num_views * self.view_flops / (self.cluster.num * self.peak * EFFICIENCY)
+        return (steps + views) / 3600
 
     @property
     def optimizer_bytes(self) -> int:
@@ -159,8 +171,11 @@ def estimate_run(config: TrainConfig, cluster: str) -> Estimate:
         "num_tokens": config.data.max_tokens,
     }
     precision = config.run.precision
+    features, view_flops = _cached(config, plan)
     step, other = (
-        measure_step(plan.objective, batch_size=num, precision=precision, **sizes)
+        measure_step(
+            plan.objective, batch_size=num, precision=precision, features=features, **sizes
+        )
         for num in (batch, batch // 2 or 2)
     )
     slope = (step.peak_bytes - other.peak_bytes) / (step.num_images - other.num_images)
@@ -185,8 +200,21 @@ def estimate_run(config: TrainConfig, cluster: str) -> Estimate:
         step=step,
         held=_held(config, plan, devices.num, parameters, teacher_parameters),
         image_bytes=max(0.0, slope),
+        view_bytes=2 * math.prod(features) if features is not None else 0,
+        view_flops=view_flops,
         assumed=(*data.assumed, *plan.assumed),
     )
+
+
+def _cached(config: TrainConfig, plan: Plan) -> tuple[tuple[int, ...] | None, int]:
+    """Shape of what is kept of a view, and the operations that make it."""
+    if config.data.cached_views is None:
+        return None, 0
+    cut = cut_backbone(plan.objective.network.encoder.backbone)
+    images = torch.empty(1, 3, plan.image_size, plan.image_size, device="meta")
+    with torch.no_grad():
+        flops = count_flops(lambda: cut.lower(images))
+    return cut.shape(plan.image_size), flops
 
 
 def _held(

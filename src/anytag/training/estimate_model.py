@@ -101,8 +101,6 @@ def plan_run(config: TrainConfig, num_tags: int) -> Plan:
     set_trainable(network, config.model.num_trainable_blocks)
     if config.model.dropout is not None:
         set_dropout(network, config.model.dropout)
-    if network.captioner is not None and not config.loss.captioning:
-        network.captioner.requires_grad_(False)
     teacher = _teacher(config, assumed) if config.loss.distillation else None
     tagger = sizes if isinstance(sizes, TaggerConfig) else sizes.tagger
     num_asked = min(config.loss.num_asked_tags or num_tags, num_tags)
@@ -161,6 +159,8 @@ def _sizes(config: TrainConfig, num_tags: int, assumed: list[str]) -> Sizes:
         sizes: Sizes = nano(model.image_size or 224)
     elif folder is not None:
         sizes = _resized(_read_sizes(folder), model.image_size, num_tags)
+        if not captions:
+            sizes = replace(sizes, captioner=None)
     else:
         assumed.append(f"model.start {model.start} is not here: sizes of RAM on Swin-L")
         words = _num_words(config, folder, BERT_VOCABULARY, assumed) if captions else None

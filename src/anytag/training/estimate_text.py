@@ -100,6 +100,11 @@ def _time(e: Estimate) -> list[str]:
         )
     else:
         lines.append(f"  a million pictures: {_duration(1e6 / e.images_per_second / 3600)}")
+    if e.view_bytes:
+        views = f"{e.config.data.cached_views} views of a picture"
+        size = f"{_giga(e.view_flops)} GFLOP and {e.view_bytes / 1e3:,.0f} kB on disk each"
+        total = f"; {e.num_views * e.view_bytes / 1e9:,.2f} GB in all" if e.num_views else ""
+        lines.append(f"  before the first step {views} go through the frozen part: {size}{total}")
     return [*lines, "  without decoding, validation and what devices wait for each other"]
 
 

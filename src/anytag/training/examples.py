@@ -81,7 +81,8 @@ class Examples:
 
     def __init__(self, spools: Sequence[Spool], part: tuple[int, bool] | None = None) -> None:
         self.spools = tuple(spools)
-        self._part = part
+        #: see above
+        self.part = part
         self._starts = np.cumsum([0, *(one.num for one in self.spools)])
         self._rows: npt.NDArray[np.uint32] | None = None
         self._offsets: dict[int, npt.NDArray[np.int64]] = {}
@@ -89,13 +90,13 @@ class Examples:
 
     def __getstate__(self) -> dict[str, Any]:
         # what is mapped would be copied to each worker process
-        return {"spools": self.spools, "part": self._part}
+        return {"spools": self.spools, "part": self.part}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__(**state)  # type: ignore[misc]
 
     def __len__(self) -> int:
-        return int(self._starts[-1]) if self._part is None else len(self._selected())
+        return int(self._starts[-1]) if self.part is None else len(self._selected())
 
     def __getitem__(self, number: int) -> Example:
         """One example with its texts; of the picture, only what lies in a shard is read.
@@ -115,6 +116,14 @@ class Examples:
         source, line = self._line(number)
         return source, parse_line(line)[0]
 
+    def place(self, number: int) -> tuple[int, int]:
+        """(data set, row in it) of an example."""
+        if not 0 <= number < len(self):
+            raise IndexError(f"example {number} of {len(self)}")
+        row = int(number if self.part is None else self._selected()[number])
+        source = int(np.searchsorted(self._starts, row, side="right")) - 1
+        return source, row - int(self._starts[source])
+
     def split(self, every: int) -> tuple[Examples, Examples]:
         """(training, validation): one in ``every`` for validation, by the image's name.
 
@@ -129,8 +138,8 @@ class Examples:
         return Order(num=len(self), seed=seed, epoch=epoch, block=block, window=window)
 
     def _selected(self) -> npt.NDArray[np.uint32]:
-        if self._rows is None and self._part is not None:
-            every, is_validation = self._part
+        if self._rows is None and self.part is not None:
+            every, is_validation = self.part
             rows = []
             for start, one in zip(self._starts, self.spools, strict=False):
                 hashes = np.load(one.hashes_file, mmap_mode="r")
@@ -141,14 +150,10 @@ class Examples:
         return self._rows
 
     def _line(self, number: int) -> tuple[int, bytes]:
-        if not 0 <= number < len(self):
-            raise IndexError(f"example {number} of {len(self)}")
-        row = int(number if self._part is None else self._selected()[number])
-        source = int(np.searchsorted(self._starts, row, side="right")) - 1
+        source, row = self.place(number)
         if source not in self._offsets:
             self._offsets[source] = np.load(self.spools[source].offsets_file, mmap_mode="r")
-        place = row - int(self._starts[source])
-        begin, end = map(int, self._offsets[source][place : place + 2])
+        begin, end = map(int, self._offsets[source][row : row + 2])
         return source, self._files.read(str(self.spools[source].records_file), begin, end - begin)
 
     def _shard_bytes(self, image: str, name_length: int, begin: int, size: int) -> bytes:

@@ -1,7 +1,8 @@
 """Batches for training and validation, made by worker processes.
 
-What an example becomes (its crop, its caption) is a pure function of (seed, epoch, place in the
-epoch's order): the number of workers, the number of processes and an interruption change no bit.
+What an example becomes (its crop, or which view of a cache; its caption) is a pure function of
+(seed, epoch, place in the epoch's order): the number of workers, the number of processes and an
+interruption change no bit.
 Process r of W takes the r-th part of each global batch.
 
     loader = Loader(train, targets, size=224, augment=config.augment, batch_size=32, seed=0)
@@ -25,6 +26,7 @@ from anytag.errors import UsageError
 from anytag.training.batch import Batch
 from anytag.training.config import AugmentConfig
 from anytag.training.examples import Examples
+from anytag.training.feature_cache import FeatureCache
 from anytag.training.skipping import Skipped
 from anytag.training.targets import TargetMaker
 from anytag.training.texts import TextMaker
@@ -88,6 +90,7 @@ class Loader:
         batch_size: pictures a step, over all processes
         seed: of the order and the views
         texts: makes ids of captions and tag texts; None = `Batch.texts` is None
+        cache: features of views of the examples; None = pictures are decoded
         rank: of this process
         world: number of processes
         num_workers: processes that decode; 0 = this one
@@ -107,6 +110,7 @@ class Loader:
         batch_size: int,
         seed: int,
         texts: TextMaker | None = None,
+        cache: FeatureCache | None = None,
         rank: int = 0,
         world: int = 1,
         num_workers: int = 0,
@@ -130,6 +134,7 @@ class Loader:
             size=size,
             augment=augment,
             seed=seed,
+            cache=cache,
         )
         self._workers = _Workers(views, num_workers, pin_memory, is_kept=True)
 
@@ -179,6 +184,7 @@ class ValidationLoader:
         size: side S
         batch_size: pictures a batch of this process
         texts: see `Loader`
+        cache: features of the whole pictures; None = they are decoded
         rank: of this process, which gets every ``world``-th batch
         world: number of processes
         num_workers: processes that decode, ended with each iteration; 0 = this one
@@ -193,6 +199,7 @@ class ValidationLoader:
         size: int,
         batch_size: int,
         texts: TextMaker | None = None,
+        cache: FeatureCache | None = None,
         rank: int = 0,
         world: int = 1,
         num_workers: int = 0,
@@ -203,7 +210,13 @@ class ValidationLoader:
             Request(0, start, min(start + batch_size, len(examples))) for start in starts
         ]
         views = Views(
-            examples=examples, targets=targets, texts=texts, size=size, augment=None, seed=0
+            examples=examples,
+            targets=targets,
+            texts=texts,
+            size=size,
+            augment=None,
+            seed=0,
+            cache=cache,
         )
         self._workers = _Workers(views, num_workers, pin_memory, is_kept=False)
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 import math
 import weakref
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -53,6 +53,7 @@ def measure_step(
     batch_size: int,
     num_tokens: int,
     precision: str,
+    features: Sequence[int] | None = None,
 ) -> StepCost:
     """Count a step.
 
@@ -63,9 +64,13 @@ def measure_step(
         batch_size: B
         num_tokens: L of a caption and of the tag text, taken as full
         precision: as `RunConfig.precision`
+        features: shape of those of a picture that stand in for its pixels (`features.Cut`)
     """
     tokens = num_tokens if objective.config.captioning else None
     batch = make_batch(image_size, num_tags, batch_size, tokens)
+    if features is not None:
+        kept = torch.empty(batch_size, *features, dtype=torch.float16, device="meta")
+        batch = replace(batch, images=None, features=kept)
     low = {"bfloat16": torch.bfloat16, "float16": torch.float16}.get(precision)
     counter, memory = _flop_counter(), MemoryPeak()
     with _GpuFunctions(low), counter, memory:

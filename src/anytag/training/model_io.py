@@ -92,7 +92,8 @@ def open_trainable(
     Args:
         config: a start or a new network
         labels: its tags; None = those of the start
-        captions: whether a captioner is trained; a plain network without one gets a new one
+        captions: whether a captioner is trained; a plain network without one gets a new one. If
+            not, the start's is left out: training changes the image tokens that it reads
         vocabulary: WordPiece vocabulary of a new captioner
 
     Raises:
@@ -100,7 +101,7 @@ def open_trainable(
         ConfigError: a new RAM, RAM++ or Tag2Text without a tag list
     """
     if config.start is not None:
-        opened = _from_start(config, config.start, labels)
+        opened = _from_start(config, config.start, labels, captions)
     elif config.network == "nano":
         opened = _new_nano(config, labels)
     else:
@@ -124,7 +125,9 @@ def own_labels(config: ModelConfig) -> LabelSet | None:
     return LabelSet.load(path / "labels.json", repeated_names=True)
 
 
-def _from_start(config: ModelConfig, start: str, labels: LabelSet | None) -> Trainable:
+def _from_start(
+    config: ModelConfig, start: str, labels: LabelSet | None, captions: bool
+) -> Trainable:
     encoder = _clip(config.text_encoder) if config.text_encoder else None
     model, known = open_model(start, device="cpu", dtype="float32", text_encoder=encoder)
     vocabulary = known
@@ -147,6 +150,8 @@ def _from_start(config: ModelConfig, start: str, labels: LabelSet | None) -> Tra
         text_folder=folder if folder.is_dir() else None,
         wordpiece=model.wordpiece,
     )
+    if not captions:
+        opened = _without_captioner(opened)
     return _resize(_cut_closed(opened), config.image_size)
 
 
@@ -230,6 +235,13 @@ def _new_released(
         text_folder=None,
         wordpiece=vocabulary,
     )
+
+
+def _without_captioner(model: Trainable) -> Trainable:
+    if model.network.captioner is None:
+        return model
+    model.network.captioner = None
+    return replace(model, sizes=replace(model.sizes, captioner=None), wordpiece=None)
 
 
 def _with_captioner(model: Trainable, vocabulary: Path | None) -> Trainable:

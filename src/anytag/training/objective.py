@@ -28,10 +28,11 @@ from anytag.data.transforms import Normalization, normalize
 from anytag.errors import ConfigError, LabelError
 from anytag.inference.vocabulary import Rows, TextEncoder
 from anytag.models.captioner import Captioner
-from anytag.models.released import RamPlus, ReleasedNetwork, Tag2Text, read_tags
+from anytag.models.decoder import LabelState
+from anytag.models.released import Ram, RamPlus, ReleasedNetwork, Tag2Text, read_tags
 from anytag.models.reweight import Descriptions
 from anytag.models.tagging import TaggingNetwork
-from anytag.training.asking import choose_tags
+from anytag.training.asking import choose_own_tags, choose_tags
 from anytag.training.batch import Batch, Texts
 from anytag.training.blocks import (
     checkpoint_blocks,
@@ -41,6 +42,7 @@ from anytag.training.blocks import (
     rest_frozen,
 )
 from anytag.training.config import LossConfig
+from anytag.training.features import cut_backbone
 from anytag.training.losses import (
     Reduce,
     alignment_loss,
@@ -132,13 +134,13 @@ class Objective(nn.Module):
             ConfigError: captions are learned and the batch has no texts
         """
         config = self.config
-        tokens = self.encode(self.normalize(batch.images))
+        tokens = self.see(batch)
         num_images, num_answers, num_captions = self._count(batch)
         terms = {"tagging": self.tagging(tokens, batch) / num_images}
         if config.captioning:
             terms["captioning"] = self.captioning(tokens, _texts(batch)) / num_answers
         if config.distillation:
-            terms["distillation"] = self.distillation(tokens, batch.images) / num_images
+            terms["distillation"] = self.distillation(tokens, _images(batch)) / num_images
         if config.alignment:
             terms["alignment"] = self.alignment(tokens, batch.captions) / num_captions
         total = joint_loss(
@@ -149,9 +151,16 @@ class Objective(nn.Module):
         )
         return {"total": total, **{name: value.detach() for name, value in terms.items()}}
 
-    def predict(self, images: Tensor) -> Tensor:
-        """Logits [B, T] of uint8 images [B, 3, S, S]."""
-        return self._tag(self.encode(self.normalize(images)), self.rows)
+    def predict(self, batch: Batch) -> Tensor:
+        """Logits [B, T]."""
+        return self._tag(self.see(batch), self.rows)
+
+    def see(self, batch: Batch) -> Tensor:
+        """Image tokens [B, 1 + N, D] of a batch's images, or of their features."""
+        if batch.features is None:
+            return self.encode(self.normalize(_images(batch)))
+        encoder = self.network.encoder
+        return encoder.project(cut_backbone(encoder.backbone).upper(batch.features.float()))
 
     def normalize(self, images: Tensor) -> Tensor:
         """uint8 [B, 3, S, S] to what the network takes."""
@@ -169,14 +178,23 @@ class Objective(nn.Module):
         """Sum over images."""
         config = self.config
         targets, weights, rows = batch.targets, batch.weights, self.rows
-        asked = choose_tags(targets, config.num_asked_tags)
-        if asked is not None:
-            rows = _take(rows, asked.ids)
-            targets = targets[:, asked.ids]
-            known = 1.0 if weights is None else weights[:, asked.ids]
+        is_own = config.asked_by == "picture"
+        choose = choose_own_tags if is_own else choose_tags
+        asked = choose(targets, config.num_asked_tags)
+        if asked is None:
+            logits = self._tag(tokens, rows)
+        else:
+            ids = asked.ids if is_own else asked.ids.expand(len(targets), -1)
+            known = 1.0 if weights is None else weights.gather(1, ids)
+            targets = targets.gather(1, ids)
             weights = (known * asked.weights).expand_as(targets)
+            logits = (
+                self._tag_each(tokens, rows, ids)
+                if is_own
+                else self._tag(tokens, _take(rows, asked.ids))
+            )
         return asymmetric_loss(
-            self._tag(tokens, rows),
+            logits,
             targets,
             gamma_neg=config.gamma_neg,
             gamma_pos=config.gamma_pos,
@@ -233,6 +251,18 @@ class Objective(nn.Module):
         logits: Tensor = network.decoder(network.prepare(cast(Tensor, rows)), tokens)
         return logits
 
+    def _tag_each(self, tokens: Tensor, rows: Rows | None, ids: Tensor) -> Tensor:
+        """Logits [B, K] of tags [B, K] of each image's own."""
+        network = cast("TaggingNetwork | Ram", self.network)
+        state = network.prepare(cast(Tensor, rows))
+        chosen = LabelState(
+            nn.functional.embedding(ids, state.queries[0]),
+            nn.functional.embedding(ids, state.projected[0]),
+            None if state.match is None else nn.functional.embedding(ids, state.match[0]),
+        )
+        logits: Tensor = network.decoder(chosen, tokens)
+        return logits
+
     @property
     def rows(self) -> Rows | None:
         """What the network's ``prepare`` takes."""
@@ -262,7 +292,7 @@ class Objective(nn.Module):
 
     def _count(self, batch: Batch) -> Tensor:
         """Images, caption tokens to be learned and captions: their mean over processes, [3]."""
-        device = batch.images.device
+        device = batch.targets.device
         answers = torch.zeros((), device=device)
         if batch.texts is not None:
             answers = count_answers(batch.texts.caption_mask, self.prompt_length)
@@ -276,6 +306,11 @@ def _take(rows: Rows | None, ids: Tensor) -> Rows:
     if rows is None:  # all of Tag2Text's
         return ids
     return rows.take(ids.tolist()) if isinstance(rows, Descriptions) else rows[ids]
+
+
+def _images(batch: Batch) -> Tensor:
+    assert batch.images is not None  # the loader gives them wherever it gives no features
+    return batch.images
 
 
 def _texts(batch: Batch) -> Texts:
@@ -316,6 +351,11 @@ def _check_terms(
         )
     if config.distillation and teacher is None:
         raise ConfigError("distillation is on, and there is no teacher")
+    if config.asked_by == "picture" and isinstance(network, RamPlus | Tag2Text):
+        raise ConfigError(
+            "loss.asked_by: RAM++ and Tag2Text can ask all pictures of a step the same tags alone; "
+            "use batch"
+        )
     if not config.alignment:
         return
     if isinstance(network, Tag2Text):

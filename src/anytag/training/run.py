@@ -3,6 +3,7 @@
 runs/pets/config.yaml     the configuration, every value in it
 runs/pets/metrics.jsonl   see `journal`
 runs/pets/state/          see `state`
+runs/pets/cache/          records of the data sets, and features of views (`cached_views`)
 runs/pets/model/          the best model so far (`Tagger.from_pretrained`)
 runs/pets/validation.npz  its scores on the validation pictures
 runs/pets/report.html     curves, average precision of each tag, predictions on pictures
@@ -54,14 +55,16 @@ def train(config: TrainConfig, listener: Listener, *, resume: bool = False) -> F
     Raises:
         UsageError: the folder holds a run, and ``resume`` was not asked for
         TrainingError: the loss became NaN, or the saved state is another run's
-        ConfigError, ModelError: see `open_session`
+        ConfigError, ModelError, OutputError: see `open_session`
     """
     folder = Path(config.output)
     if not resume and newest_state(folder / "state") is not None:
         raise UsageError(
             f"{folder}: holds a run already; go on with --resume, or give another output"
         )
-    session = open_session(config)
+    session = open_session(config, listener.caching)
+    for note in session.notes:
+        listener.noted(note)
     if session.accelerator.is_main_process:
         write_config(config, folder / "config.yaml")
 
@@ -126,9 +129,11 @@ def _card(session: Session, validation: Validation | None) -> str:
             "the best F1 on them; `anytag calibrate` gives each tag its own."
         )
     start = config.model.start or f"a new {config.model.network}"
+    silent = "" if config.loss.captioning else " It writes no captions."
     return (
         f"# {session.folder.name}\n\nA tagging model with {len(session.trainable.labels)} tags, "
-        f"trained by anytag from {start}.\n\n## Data\n\n{sources}\n\n{len(session.examples)} "
-        f"pictures, {config.run.epochs} epochs at {session.trainable.image_size} pixels.\n\n"
+        f"trained by anytag from {start}.{silent}\n\n## Data\n\n{sources}\n\n"
+        f"{len(session.examples)} pictures, {config.run.epochs} epochs at "
+        f"{session.trainable.image_size} pixels.\n\n"
         f"## Measured\n\n{measured}\n"
     )

@@ -22,8 +22,10 @@ from anytag.inference.captioning import PROMPT
 from anytag.inference.wordpiece import WordPiece
 from anytag.labels.labelset import LabelSet, read_tag_list
 from anytag.training.blocks import set_trainable
+from anytag.training.cached_views import CachedViews, Told
 from anytag.training.config import TrainConfig
 from anytag.training.examples import Examples, open_examples
+from anytag.training.feature_cache import FeatureCache
 from anytag.training.loader import Loader, ValidationLoader
 from anytag.training.model_io import Trainable, open_trainable, own_labels, own_wordpiece
 from anytag.training.networks import set_dropout
@@ -35,7 +37,7 @@ from anytag.training.optim import (
     set_learning_rate,
 )
 from anytag.training.sharding import shard_fully
-from anytag.training.targets import TargetMaker, collect_tags, known_tags
+from anytag.training.targets import TargetMaker, collect_tags, gather_evidence
 from anytag.training.teacher import open_teacher
 from anytag.training.texts import TextMaker
 from anytag.training.wordpieces import learn_wordpieces
@@ -68,6 +70,8 @@ class Session:
     val_examples: Examples | None
     loader: Loader
     val_loader: ValidationLoader | None
+    #: what a person should know of the data and of what is trained
+    notes: tuple[str, ...]
     steps_per_epoch: int
     total_steps: int
 
@@ -131,11 +135,16 @@ class Session:
         )
 
 
-def open_session(config: TrainConfig) -> Session:
+def open_session(config: TrainConfig, told: Told = lambda done, total, size: None) -> Session:
     """Prepare a run.
+
+    Args:
+        config: the run
+        told: how the cache is filled, where there is one
 
     Raises:
         ConfigError: settings that do not fit together
+        OutputError, TrainingError: the cache cannot be filled, see `CachedViews`
         UsageError: a data set does not exist or is too small
         ModelError: the start or the teacher cannot be read
         MissingExtraError: accelerate is not installed
@@ -152,11 +161,20 @@ def open_session(config: TrainConfig) -> Session:
         config.model, labels, captions=config.loss.captioning, vocabulary=vocabulary
     )
     maker = TargetMaker(trainable.labels, parse_captions=config.data.parse_captions)
-    maker.known = known_tags(train, maker)
+    with accelerator.main_process_first():
+        maker.evidence = gather_evidence(train, maker, folder / "cache")
     texts = None
     if config.loss.captioning:
         assert trainable.wordpiece is not None
         texts = TextMaker(WordPiece.load(trainable.wordpiece), config.data.max_tokens)
+    objective = _objective(config, trainable, accelerator)
+    objective.to(accelerator.device)
+    cached: CachedViews | None = None
+    caches: list[FeatureCache | None] = [None, None]
+    if config.data.cached_views is not None:
+        sets = [train] if val is None else [train, val]
+        cached = CachedViews(config, objective, trainable.image_size, sets)
+        caches = [*cached.caches, None]
     pin_memory = accelerator.device.type == "cuda"
     loader = Loader(
         train,
@@ -166,6 +184,7 @@ def open_session(config: TrainConfig) -> Session:
         batch_size=config.run.batch_size,
         seed=config.run.seed,
         texts=texts,
+        cache=caches[0],
         rank=rank,
         world=world,
         num_workers=config.data.num_workers,
@@ -176,18 +195,20 @@ def open_session(config: TrainConfig) -> Session:
         val_maker = maker
         if config.data.val:  # other data sets: what is known of them is another matter
             val_maker = TargetMaker(trainable.labels, parse_captions=config.data.parse_captions)
-            val_maker.known = known_tags(val, val_maker)
+            with accelerator.main_process_first():
+                val_maker.evidence = gather_evidence(val, val_maker, folder / "cache")
         val_loader = ValidationLoader(
             val,
             val_maker,
             size=trainable.image_size,
             batch_size=max(1, config.run.batch_size // world),
+            cache=caches[1],
             rank=rank,
             world=world,
             num_workers=config.data.num_workers,
         )
-    objective = _objective(config, trainable, accelerator)
-    objective.to(accelerator.device)
+    if cached is not None:  # before the network is spread: each process computes whole pictures
+        cached.fill(accelerator, told)
     model: nn.Module = objective
     if config.run.shard == "full":
         shard_fully(objective, accelerator.device, world)
@@ -211,12 +232,22 @@ def open_session(config: TrainConfig) -> Session:
         val_examples=val,
         loader=loader,
         val_loader=val_loader,
+        notes=(*maker.notes(), *_notes(config)),
         steps_per_epoch=steps,
         total_steps=min(total, config.run.max_steps or total),
     )
     session.restart_average(0)
     model.train()
     return session
+
+
+def _notes(config: TrainConfig) -> tuple[str, ...]:
+    if config.loss.captioning or own_wordpiece(config.model) is None:
+        return ()
+    return (
+        f"the captioner of {config.model.start} is left out: training changes the image tokens "
+        "that it reads. With captions in the data, loss.captioning=true trains it too",
+    )
 
 
 def fingerprint(config: TrainConfig, labels: LabelSet) -> str:
@@ -317,8 +348,6 @@ def _objective(config: TrainConfig, trainable: Trainable, accelerator: Any) -> O
     set_trainable(network, config.model.num_trainable_blocks)
     if config.model.dropout is not None:
         set_dropout(network, config.model.dropout)
-    if network.captioner is not None and not loss.captioning:
-        network.captioner.requires_grad_(False)
     teacher = None
     if loss.distillation:
         assert loss.teacher is not None

@@ -51,6 +51,10 @@ class Spool:
     #: as given by the user
     path: str
     exhaustive: bool
+    #: file of another tagger's probabilities, as given by the user
+    scores: str | None = None
+    #: see `SourceConfig.absent_weight`
+    absent_weight: float = 1.0
     #: whether the pictures lie in shards
     is_sharded: bool
     #: how often, of each kind of `anytag.data.problems`
@@ -107,6 +111,8 @@ def spool(source: SourceConfig, folder: Path, names: Sequence[str] | None = None
         key=key,
         path=source.path,
         exhaustive=source.exhaustive,
+        scores=source.scores,
+        absent_weight=source.absent_weight,
         num=found["num"],
         is_sharded=found["is_sharded"],
         problem_counts=found["problem_counts"],

@@ -9,6 +9,11 @@
   tags that it never names have weight 0: its makers may not have looked for them. Tags that it
   names on other pictures count as absent, because without absent tags everything is predicted; the
   asymmetric loss leaves out those that the network itself holds for likely (its clip and gamma).
+* An absence that is only assumed may weigh less (`absent_weight`): of an exhaustive data set that
+  of the tags that it never names, of one that is not that of the tags that it does name.
+* Another tagger's scores (`anytag.training.scores`) are the answers wherever people have not
+  spoken: for all tags that the picture is not given, but for those that an exhaustive data set
+  names, which are absent. They weigh 1, and bring no parents.
 
 Shapes: T tags, D data sets.
 """
@@ -18,7 +23,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +34,7 @@ from anytag.errors import LabelError
 from anytag.labels.labelset import LabelSet, fold_name
 from anytag.labels.parse import CaptionParser
 from anytag.training.examples import Examples
+from anytag.training.scores import Scores, open_scores
 
 #: different names outside of the label set that are told apart
 _MAX_UNKNOWN = 100_000
@@ -47,14 +54,35 @@ class Targets:
     unknown: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """What is known of data sets beside what their records say."""
+
+    #: weight of the absence of tags that a picture is not given, float32 [D, T]
+    absence: npt.NDArray[np.float32]
+    #: tags of which people have said all: no scores change that, bool [D, T]
+    settled: npt.NDArray[np.bool_]
+    #: what another tagger thinks [D]
+    scores: tuple[Scores | None, ...]
+
+
+class Answers(NamedTuple):
+    """What one picture teaches of every tag."""
+
+    #: float32 [T] in [0, 1]
+    targets: npt.NDArray[np.float32]
+    #: float32 [T], 0 = not known; None = all are known
+    weights: npt.NDArray[np.float32] | None
+
+
 class TargetMaker:
-    """Makes `Targets`; can be passed to worker processes.
+    """Makes `Targets` and `Answers`; can be passed to worker processes.
 
     Args:
         labels: T tags
         parse_captions: parse captions of records that have no parsed tags
-        known: of each data set, the tags whose absence is known, bool [D, T]; None = all of all.
-            See `known_tags`.
+        evidence: of the data sets, see `gather_evidence`; None = what a picture is not given is
+            absent
     """
 
     def __init__(
@@ -62,17 +90,21 @@ class TargetMaker:
         labels: LabelSet,
         *,
         parse_captions: bool = True,
-        known: npt.NDArray[np.bool_] | None = None,
+        evidence: Evidence | None = None,
     ) -> None:
         self.labels = labels
         self.parse_captions = parse_captions
-        self.known = known
+        self.evidence = evidence
         self._parser: CaptionParser | None = None
         self._ids: dict[str, tuple[int, ...]] = {}
 
     def __getstate__(self) -> dict[str, Any]:
         # what the parser remembers is large, and each process finds it again
-        return {"labels": self.labels, "parse_captions": self.parse_captions, "known": self.known}
+        return {
+            "labels": self.labels,
+            "parse_captions": self.parse_captions,
+            "evidence": self.evidence,
+        }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__(**state)  # type: ignore[misc]
@@ -94,13 +126,32 @@ class TargetMaker:
             caption_tags = (self._canonical(record.tags),) * len(record.captions)
         return Targets(ids=tuple(ids), caption_tags=caption_tags, unknown=tuple(unknown))
 
-    def weights(self, source: int, ids: Sequence[int]) -> npt.NDArray[np.bool_] | None:
-        """Whether it is known if a picture of a data set has each tag, bool [T]; None = of all."""
-        if self.known is None:
-            return None
-        weights: npt.NDArray[np.bool_] = self.known[source].copy()
-        weights[list(ids)] = True
-        return weights
+    def answers(self, source: int, row: int, ids: Sequence[int]) -> Answers:
+        """What a picture teaches.
+
+        Args:
+            source: number of its data set
+            row: of its record there
+            ids: tags that it is given
+        """
+        targets = np.zeros(len(self.labels), np.float32)
+        named, evidence, weights = list(ids), self.evidence, None
+        if evidence is not None:
+            weights = evidence.absence[source].copy()
+            scores = evidence.scores[source]
+            found = None if scores is None else scores.row(row)
+            if scores is not None and found is not None:
+                is_open = ~evidence.settled[source][scores.ids]
+                targets[scores.ids[is_open]] = found[is_open]
+                weights[scores.ids[is_open]] = 1.0
+            weights[named] = 1.0
+        targets[named] = 1.0
+        return Answers(targets, weights)
+
+    def notes(self) -> tuple[str, ...]:
+        """What a person should know of other taggers' scores."""
+        scores = () if self.evidence is None else self.evidence.scores
+        return tuple(dict.fromkeys(note for one in scores if one for note in one.notes()))
 
     def _caption_tags(self, record: Record) -> tuple[tuple[str, ...], ...]:
         """Canonical names of the label set's tags in each caption."""
@@ -172,19 +223,41 @@ def survey(examples: Examples, maker: TargetMaker, *, max_records: int | None = 
     )
 
 
-def known_tags(examples: Examples, maker: TargetMaker) -> npt.NDArray[np.bool_] | None:
-    """`TargetMaker.known` of these data sets, bool [D, T]; None if all are exhaustive.
+def gather_evidence(examples: Examples, maker: TargetMaker, cache: Path) -> Evidence | None:
+    """`TargetMaker.evidence` of these data sets; None if whatever is not named is absent.
 
-    Reads all records of the data sets that are not.
+    Reads all records of the data sets of which that is not so, and files of scores.
+
+    Args:
+        examples: the data
+        maker: finds tags
+        cache: folder for scores in the order of the records
+
+    Raises:
+        AnnotationError: see `scores.open_scores`
+        OutputError: the cache cannot be written
     """
-    exhaustive = np.array([one.exhaustive for one in examples.spools])
-    if exhaustive.all():
+    sets = examples.spools
+    scores = tuple(open_scores(one, maker.labels, cache) for one in sets)
+    plain = [
+        one.exhaustive and one.absent_weight == 1.0 and found is None
+        for one, found in zip(sets, scores, strict=True)
+    ]
+    if all(plain):
         return None
-    known = np.repeat(exhaustive[:, None], len(maker.labels), axis=1)
+    named = np.zeros((len(sets), len(maker.labels)), np.bool_)
     for source, record in _records(examples, None):
-        if not exhaustive[source]:
-            known[source, list(maker.make(record).ids)] = True
-    return known
+        if not plain[source]:
+            named[source, list(maker.make(record).ids)] = True
+    exhaustive = np.array([one.exhaustive for one in sets])[:, None]
+    assumed = np.array([one.absent_weight for one in sets], np.float32)[:, None]
+    return Evidence(
+        absence=np.where(
+            exhaustive, np.where(named, np.float32(1), assumed), np.where(named, assumed, 0)
+        ).astype(np.float32),
+        settled=named & exhaustive,
+        scores=scores,
+    )
 
 
 def collect_tags(

@@ -34,6 +34,12 @@ Losses = dict[str, float]
 class Listener(Protocol):
     """Is told how a run goes on."""
 
+    def noted(self, text: str) -> None:
+        """What a person should know of the data, before the first step."""
+
+    def caching(self, done: int, total: int, size: int) -> None:
+        """Views of which features are kept, all, and the bytes that these take on disk."""
+
     def started(self, step: int, total: int) -> None:
         """Steps done before, and all."""
 

@@ -57,7 +57,7 @@ class Validation:
 
 
 def validate(
-    predict: Callable[[Tensor], Tensor],
+    predict: Callable[[Batch], Tensor],
     batches: Iterable[Batch],
     device: torch.device,
     gather: Callable[[list[Arrays]], list[list[Arrays]]],
@@ -65,7 +65,7 @@ def validate(
     """Score pictures.
 
     Args:
-        predict: uint8 images [B, 3, S, S] -> logits [B, T]
+        predict: a batch -> logits [B, T]
         batches: this process's share of the pictures
         device: where ``predict`` runs
         gather: this process's findings -> those of every process
@@ -76,7 +76,7 @@ def validate(
     found: list[Arrays] = []
     with torch.inference_mode():
         for batch in batches:
-            scores = predict(batch.images.to(device)).float().sigmoid().cpu()
+            scores = predict(batch.to(device)).float().sigmoid().cpu()
             weights = batch.weights
             known = torch.ones_like(batch.targets) if weights is None else weights
             found.append(

@@ -1,6 +1,7 @@
 """Examples to batches: what the loader's worker processes do.
 
-What an example becomes is a pure function of (seed, epoch, place in the epoch's order).
+What an example becomes is a pure function of (seed, epoch, place in the epoch's order), also where
+features of views stand in for pixels (`feature_cache`): then the place decides which view.
 
 Shapes: B images, S side in pixels, T tags.
 """
@@ -9,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -22,8 +23,9 @@ from anytag.training.augment import augment
 from anytag.training.batch import Batch
 from anytag.training.config import AugmentConfig
 from anytag.training.examples import Examples
+from anytag.training.feature_cache import FeatureCache
 from anytag.training.skipping import WINDOW, Failure
-from anytag.training.targets import TargetMaker
+from anytag.training.targets import Answers, TargetMaker
 from anytag.training.texts import TextMaker, clean_caption
 
 
@@ -54,9 +56,9 @@ class Reply:
 class _View(NamedTuple):
     """One example, ready to become a row of a batch."""
 
-    pixels: npt.NDArray[np.uint8]
-    ids: tuple[int, ...]
-    weights: npt.NDArray[np.bool_] | None
+    #: uint8 [S, S, 3], or float16 features of it
+    seen: npt.NDArray[Any]
+    answers: Answers
     caption: str
     caption_tags: tuple[str, ...]
     place: int
@@ -68,6 +70,7 @@ class Views(Dataset[Reply]):
 
     With `augment` as in training: a random view, and in place of a picture that cannot be read the
     next one of the order. Without it as in validation: the whole picture, unreadable ones left out.
+    With a `cache` nothing is decoded: its features stand in for pixels, of a view that is drawn.
     """
 
     examples: Examples
@@ -76,6 +79,7 @@ class Views(Dataset[Reply]):
     size: int
     augment: AugmentConfig | None
     seed: int
+    cache: FeatureCache | None = None
 
     def __getitem__(self, request: Request) -> Reply:
         failures: list[Failure] = []
@@ -84,7 +88,7 @@ class Views(Dataset[Reply]):
             if self.augment is None:
                 view = self._whole(place, failures)
             else:
-                view = self._random(request.epoch, place, self.augment, failures)
+                view = self._random(request.epoch, place, failures)
                 if view is None:
                     return Reply(None, place + 1 - request.start, failures, is_end=True)
             if view is not None:
@@ -92,39 +96,47 @@ class Views(Dataset[Reply]):
         batch = self._collate(views) if views else None
         return Reply(batch, request.stop - request.start, failures)
 
-    def _random(
-        self, epoch: int, place: int, config: AugmentConfig, failures: list[Failure]
-    ) -> _View | None:
+    def _random(self, epoch: int, place: int, failures: list[Failure]) -> _View | None:
         num = len(self.examples)
         order = self.examples.order(seed=self.seed, epoch=epoch)
         generator = np.random.default_rng([self.seed, epoch, place])
         for attempt in range(min(WINDOW, num)):
             number = int(order.at(np.array([(place + attempt) % num]))[0])
             try:
-                example = self.examples[number]
-                pixels = augment(example.picture, self.size, config, generator)
+                record, seen = self._see(number, generator)
             except ImageError as error:
                 if attempt == 0:  # the next one is counted at its own place
                     failures.append(self._failure(number, error))
                 continue
             chosen = generator.random()
-            return self._view(example.source, example.record, pixels, chosen, place)
+            return self._view(number, record, seen, chosen, place)
         return None
 
     def _whole(self, number: int, failures: list[Failure]) -> _View | None:
         try:
-            example = self.examples[number]
-            pixels = example.pixels(self.size)
+            record, seen = self._see(number, None)
         except ImageError as error:
             failures.append(self._failure(number, error))
             return None
-        return self._view(example.source, example.record, pixels, 0.0, number)
+        return self._view(number, record, seen, 0.0, number)
+
+    def _see(
+        self, number: int, generator: np.random.Generator | None
+    ) -> tuple[Record, npt.NDArray[Any]]:
+        """Record, and pixels or features: of a random view, or of the whole picture."""
+        if self.cache is not None:
+            view = 0 if generator is None else int(generator.integers(self.cache.num_views))
+            return self.examples.record(number)[1], self.cache.get(number, view)
+        example = self.examples[number]
+        if self.augment is None or generator is None:
+            return example.record, example.pixels(self.size)
+        return example.record, augment(example.picture, self.size, self.augment, generator)
 
     def _view(
         self,
-        source: int,
+        number: int,
         record: Record,
-        pixels: npt.NDArray[np.uint8],
+        seen: npt.NDArray[Any],
         chosen: float,
         place: int,
     ) -> _View:
@@ -135,25 +147,21 @@ class Views(Dataset[Reply]):
             index = int(chosen * len(record.captions))
             caption = clean_caption(record.captions[index])
             caption_tags = targets.caption_tags[index]
-        weights = self.targets.weights(source, targets.ids)
-        return _View(pixels, targets.ids, weights, caption, caption_tags, place)
+        answers = self.targets.answers(*self.examples.place(number), targets.ids)
+        return _View(seen, answers, caption, caption_tags, place)
 
     def _collate(self, views: Sequence[_View]) -> Batch:
-        num_tags = len(self.targets.labels)
-        targets = torch.zeros(len(views), num_tags)
-        images = torch.empty(len(views), 3, self.size, self.size, dtype=torch.uint8)
-        weights = None if views[0].weights is None else torch.ones(len(views), num_tags)
-        for row, view in enumerate(views):
-            images[row] = torch.from_numpy(view.pixels.transpose(2, 0, 1).copy())
-            targets[row, list(view.ids)] = 1.0
-            if weights is not None and view.weights is not None:
-                weights[row] = torch.from_numpy(view.weights).float()
+        targets = torch.from_numpy(np.stack([view.answers.targets for view in views]))
+        given = [w for w in (view.answers.weights for view in views) if w is not None]
+        weights = torch.from_numpy(np.stack(given)) if given else None
         captions = tuple(view.caption for view in views)
         texts = None
         if self.texts is not None:
             texts = self.texts.make(captions, [view.caption_tags for view in views])
+        seen = torch.from_numpy(np.stack([view.seen for view in views]))
         return Batch(
-            images=images,
+            images=seen.permute(0, 3, 1, 2).contiguous() if self.cache is None else None,
+            features=None if self.cache is None else seen,
             targets=targets,
             weights=weights,
             texts=texts,
