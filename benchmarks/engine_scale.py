@@ -31,7 +31,6 @@ from anytag.config import from_plain
 from anytag.data.images import LoadedImage, load_image
 from anytag.engine.config import EngineConfig
 from anytag.engine.pipeline import Engine
-from anytag.errors import ModelError
 from anytag.labels.labelset import LabelSet
 
 #: of the stand-in's tags: four a picture reach it
@@ -70,9 +69,6 @@ class Colours:
 
     def score(self, pixels: npt.NDArray[np.uint8]) -> Any:
         return self.look(pixels)[0]
-
-    def captioner(self, **options: object) -> None:
-        raise ModelError("no captions")
 
 
 def throughput(num_records: int) -> dict[str, Any]:

@@ -6,6 +6,7 @@ One function for each ``kind`` of JSON file: its figures -> Markdown.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from statistics import median
 from typing import Any
 
 Figures = dict[str, Any]
@@ -151,6 +152,10 @@ def _range(values: Figures | None) -> str:
     if values is None:
         return ""
     return f"{values['median']:.2f} ({values['min']:.2f}–{values['max']:.2f})"
+
+
+def _range_of(values: Sequence[float]) -> str:
+    return _range({"median": median(values), "min": min(values), "max": max(values)})
 
 
 def _loader(figures: Figures) -> list[str]:
@@ -306,11 +311,14 @@ def _ratio(found: Figures, name: str) -> str:
 
 
 def _full_model(figures: Figures) -> list[str]:
+    first = figures["rows"][0]["cpu_seconds"]["runs"]
     rows = [
         [
             row["name"],
             _range(row["seconds"]),
             _range(row["times_first"]),
+            _range(row["cpu_seconds"]),
+            _range_of([a / b for a, b in zip(first, row["cpu_seconds"]["runs"], strict=True)]),
             f"{row['peak_memory_mb']:,.0f}",
             f"{row['max_difference']:.1e}",
             f"{100 * row['equal_tags']:.1f}",
@@ -318,12 +326,16 @@ def _full_model(figures: Figures) -> list[str]:
         for row in figures["rows"]
     ]
     head = [FAMILIES[figures["family"]], "seconds a picture", "times the first row",
-            "peak memory, MB", "largest logit difference", "equal tags, %"]  # fmt: skip
+            "processor seconds", "times the first row", "peak memory, MB",
+            "largest logit difference", "equal tags, %"]  # fmt: skip
     note = (
         f"Swin-L at 384, {figures['num_tags']:,} tags, random weights, decoded picture to tags, "
-        f"one at a time, {figures['threads']} threads; median of {figures['rounds']} alternating "
-        "rounds (lowest–highest). Equal tags: of the 46 best of a picture; the logits' standard "
-        f"deviation over tags is {figures['spread_of_logits']:.2f}."
+        f"one at a time, {figures['threads']} "
+        f"thread{'s' if figures['threads'] > 1 else ''}; "
+        f"other programs kept {figures['cores_busy_before']:.1f} cores busy before; "
+        f"median of {figures['rounds']} alternating rounds (lowest–highest). Equal tags: of the 46 "
+        "best of a picture; the logits' standard deviation over tags is "
+        f"{figures['spread_of_logits']:.2f}."
     )
     return [table(head, rows), when(figures, note)]
 
@@ -380,15 +392,35 @@ def _cascade(figures: Figures) -> list[str]:
             f"{row['audited']:,}",
             f"{row['tags']:,}",
             str(row["lost"]),
-            f"{100 * row['recall']:.2f}",
+            _interval({"value": row["recall"], "interval": row["interval"]}, 2),
             f"{row['mean_kept']:.0f} of {figures['num_tags']:,}",
         ]
         for number, row in enumerate(figures["rows"])
     ]
-    head = ["order", "photos", "audited", "final tags of the others", "lost", "recall, %",
-            "tags asked, mean"]  # fmt: skip
-    note = f"{figures['model']}, photos of ImageNet and COCO128 in random orders."
-    return [table(head, rows), when(figures, note)]
+    head = ["order", "photos", "audited", "final tags of the others", "lost",
+            "recall, % (95 % interval)", "tags asked, mean"]  # fmt: skip
+    chosen = [
+        [
+            f"{row['slack']:g}",
+            f"{row['tags']:,}",
+            str(row["lost"]),
+            f"{100 * row['recall']:.3f}",
+            f"{100 * row['worst']:.2f}",
+            f"{row['mean_kept']:.0f}",
+        ]
+        for row in figures["chosen"]
+    ]
+    slacks = ["slack", "final tags", "lost", "recall, %", "in the worst order, %"]
+    slacks.append("tags asked, mean")
+    first = figures["chosen"][0]
+    note = (
+        f"{figures['model']}. Below: the slack is chosen on {first['photos']:,} photos that the "
+        f"model was trained with, {first['orders']} random orders together: the smallest with "
+        f"{100 * figures['target']:g} % and {100 * figures['worst']:g} % in every order. Above: "
+        f"slack {figures['slack']:g} on other photos ({', '.join(figures['sets'])}) in random "
+        "orders; intervals are Clopper and Pearson's."
+    )
+    return [table(head, rows), table(slacks, chosen), when(figures, note)]
 
 
 def _percent_range(found: Figures | None) -> str:
@@ -398,11 +430,12 @@ def _percent_range(found: Figures | None) -> str:
     return f"{100 * found['mean']:.1f} ({100 * low:.1f}–{100 * high:.1f})"
 
 
-def _interval(found: Figures) -> str:
+def _interval(found: Figures, digits: int = 1) -> str:
     if found["interval"] is None:
         return "–"
     low, high = found["interval"]
-    return f"{100 * found['value']:.1f} ({100 * low:.1f}–{100 * high:.1f})"
+    value, low, high = (f"{100 * part:.{digits}f}" for part in (found["value"], low, high))
+    return f"{value} ({low}–{high})"
 
 
 def _with_deviation(value: float, deviation: float | None, sign: str = "") -> str:

@@ -1,4 +1,4 @@
-"""Sections of RESULTS.md on large photos, exported models and the server.
+"""Sections of RESULTS.md on large photos, exported models, the server and fine-tuning.
 
 One function for each ``kind`` of JSON file: its figures -> Markdown.
 """
@@ -152,6 +152,27 @@ def _serve(figures: Figures) -> list[str]:
     return [*parts, when(figures, note)]
 
 
+def _eval_scale(figures: Figures) -> list[str]:
+    rows = [
+        [
+            f"`.{row['format']}`",
+            f"{row['bytes'] / 1e6:,.0f}",
+            spread(row["seconds"]),
+            spread(row["cpu_seconds"]),
+            f"{row['peak_memory_mb']['max']:,.0f}",
+        ]
+        for row in figures["rows"]
+    ]
+    head = ["`anytag eval` with scores from", "file, MB", "seconds", "processor seconds"]
+    head.append("most resident, MB")
+    note = (
+        f"{figures['images']:,} images and {figures['classes']} classes in OpenImages-common's "
+        "form, made by the script; `-o` included. Median of "
+        f"{figures['repeats']} runs (lowest–highest){_busy(figures)}."
+    )
+    return [table(head, rows), when(figures, note)]
+
+
 def _crowd(found: Figures) -> str:
     """What happens under overload, in a sentence."""
     statuses, memory = found["statuses"], found["memory_mb"]
@@ -169,9 +190,39 @@ def _crowd(found: Figures) -> str:
 
 
 #: kind -> heading and the function that writes its section, in the order of the page
+def _finetune(figures: Figures) -> list[str]:
+    rows = []
+    for case in figures["cases"]:
+        for row in case["rows"]:
+            views = "decoded anew" if row["views"] is None else f"{row['views']} cached views"
+            faster, by_clock = row["times_cpu_seconds"], row["times_seconds"]
+            rows.append(
+                [
+                    f"{case['set']} ({row['tags']} tags, {row['steps']} steps): {views}",
+                    ", ".join(f"{100 * value:.1f}" for value in row["map"]["runs"]),
+                    ", ".join(f"{100 * value:.1f}" for value in row["last_map"]["runs"]),
+                    f"{row['cpu_seconds']['median']:,.0f}",
+                    "" if faster is None else spread(faster),
+                    "" if by_clock is None else spread(by_clock),
+                    f"{row['cache_mb']['median']:,.0f}",
+                ]
+            )
+    head = ["fine-tuning nano", "mAP of each seed, %", "after the last step",
+            "processor seconds", "times faster", "by the clock", "MB on disk"]  # fmt: skip
+    note = (
+        f"The whole command `anytag train --preset finetune`, {figures['how']}; mAP on "
+        f"the fifth of the pictures that is kept for validation. {figures['rounds']} "
+        f"round{'s' if figures['rounds'] > 1 else ''}{_busy(figures)}; load of the machine "
+        f"afterwards {figures['load_after']:.0f}."
+    )
+    return [table(head, rows), when(figures, note)]
+
+
 SECTIONS: dict[str, tuple[str, Callable[[Figures], list[str]]]] = {
     "speed-large": ("Photos of 12 megapixels", _large),
     "export": ("Exported models", _export),
     "export-large": ("Exported models of full size", _large_export),
     "serve": ("The server", _serve),
+    "eval-scale": ("Evaluation at full size", _eval_scale),
+    "finetune": ("Fine-tuning with cached views", _finetune),
 }

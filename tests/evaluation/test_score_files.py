@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -38,16 +39,16 @@ def save_parquet(path: Path, columns: dict[str, Any]) -> None:
     pytest.importorskip("pyarrow.parquet").write_table(pyarrow.table(columns), path)
 
 
-def make(form: str, folder: Path) -> Path:
-    """The scores in one format; photos in another order, with other names and one more."""
+def make(form: str, folder: Path, scores: npt.NDArray[Any] = SCORES) -> Path:
+    """Scores in one format; photos in another order, with other names and one more."""
     order = [2, 0, 1]
     files = ["/data/val/c.jpg", "/data/test/a.jpg", "b.JPEG", "other.jpg"]
-    rows = [*SCORES[order].tolist(), [0.0, 0.0]]
+    rows = [*scores[order].tolist(), [0.0, 0.0]]
     path = folder / f"scores.{form.removesuffix('-long')}"
     if form == "npz":
         np.savez(path, scores=np.array(rows), images=np.array(files), classes=np.array(CLASSES))
     elif form == "npy":
-        np.save(path, SCORES)
+        np.save(path, scores)
     elif form == "csv":
         lines = [
             "image,Red_Car,cat",
@@ -154,7 +155,16 @@ WRONG = [
     ("s.csv", "image,cow\ntest/a,1\ntest/b,2\nc,3\n", "has none of the 2 classes; it has cow"),
     ("s.csv", "image,cat\ntest/a,1,2\n", "line 2: expected 2 columns, found 3"),
     ("s.csv", "image,cat\ntest/a,high\n", "line 2: the score 'high' is no number"),
-    ("s.csv", "image,cat\ntest/a,nan\n", "line 2: the score 'nan' is no number; leave out"),
+    ("s.csv", "image,cat\ntest/a,nan\n", "line 2: the score 'nan' is no finite number; leave out"),
+    ("s.csv", "image,cat\ntest/a,1\ntest/b,-inf\n", "line 3: the score '-inf' is no finite number"),
+    ("s.csv", "image,tag,score\na,cat,1e39\n", "line 2: the score '1e39' is no finite number"),
+    ("s.jsonl", '{"image": "a", "tags": {"cat": NaN}}', "line 1: the score of 'cat' is nan"),
+    ("s.jsonl", '{"image": "a", "tags": {}}\n{"image": "b", "tags": {"cat": -Infinity}}',
+     "line 2: the score of 'cat' is -inf, expected a finite number"),
+    ("s.jsonl", '{"image": "a", "tags": {"cat": 1e999}}', "line 1: the score of 'cat' is inf"),
+    ("s.jsonl", '{"image": "a", "tags": {"cat": 1%s}}' % ("0" * 400), "line 1: the score of 'cat'"),
+    ("s.jsonl", '{"image": "a", "response": {"Labels": [{"Name": "x", "Confidence": Infinity}]}}',
+     "line 1: the score of 'x' is inf"),
     ("s.csv", "picture,cat\n", "line 1: expected a header with 'image'"),
     ("s.csv", "image,tag,score\n", "holds no images"),
     ("s.jsonl", '{"image": "test/a"}\n', "line 1: expected 'tags' as"),
@@ -187,13 +197,82 @@ def test_wrong_files(tmp_path: Path, name: str, text: str, message: str) -> None
         ({"scores": SCORES, "images": np.array(IMAGES)}, "expected 'classes', texts [2]"),
         ({"scores": SCORES, "classes": np.array(CLASSES), "images": np.arange(3)},
          "expected 'images', texts [3], found int64 [3]"),
-        ({"scores": np.where(SCORES > 0.8, np.nan, SCORES)}, "image 1, class 1 is NaN"),
+        ({"scores": np.where(SCORES > 0.8, np.nan, SCORES)}, "image 1, class 1 is nan, expected"),
+        ({"scores": np.where(SCORES > 0.8, np.inf, SCORES)}, "image 1, class 1 is inf, expected"),
+        ({"scores": np.where(SCORES > 0.8, 1e39, SCORES.astype(float))}, "class 1 is 1e+39"),
+        ({"scores": np.where(SCORES < 0.15, np.nan, SCORES), "images": np.array(IMAGES),
+          "classes": np.array(CLASSES)}, "image 1 (test/a), class 2 (red car) is nan"),
     ],
 )  # fmt: skip
 def test_wrong_arrays(tmp_path: Path, arrays: dict[str, Any], message: str) -> None:
     np.savez(tmp_path / "s.npz", **arrays)
     with pytest.raises(AnnotationError, match=re.escape(message)):
         read_scores("x", tmp_path / "s.npz", annotations())
+
+
+BAD = (float("nan"), float("inf"), float("-inf"), 1e39)
+
+
+@pytest.mark.parametrize("form", ["parquet", "parquet-long"])
+@pytest.mark.parametrize("bad", BAD)
+def test_parquet_with_a_score_that_is_no_finite_number(
+    tmp_path: Path, form: str, bad: float
+) -> None:
+    path = tmp_path / "s.parquet"
+    if form == "parquet":
+        save_parquet(path, {"image": list(IMAGES), "cat": [0.5, bad, 0.1]})
+    else:
+        save_parquet(path, {"image": list(IMAGES), "tag": ["cat"] * 3, "score": [0.5, bad, 0.1]})
+    message = rf"s\.parquet, line 2: the score of 'cat' is {re.escape(str(bad))}, expected a finite"
+    with pytest.raises(AnnotationError, match=message):
+        read_scores("x", path, annotations())
+
+
+def test_an_empty_cell_of_parquet_is_a_score_that_is_not_there(tmp_path: Path) -> None:
+    path = tmp_path / "s.parquet"
+    columns = {"cat": [0.5, None, 0.1], "red car": [None, 0.3, None]}
+    save_parquet(path, {"image": list(IMAGES), **columns})
+    found = read_scores("x", path, annotations())
+    expected = np.array([[0.5, 0], [0, 0.3], [0.1, 0]], np.float32)
+    np.testing.assert_array_equal(found.scores, expected)
+    assert "50.0% of the scores are not in the file" in found.notes[-1]
+    save_parquet(path, {"image": list(IMAGES), "cat": ["0.5", "", "high"]})
+    with pytest.raises(AnnotationError, match="a score of 'cat' is no number"):
+        read_scores("x", path, annotations())
+
+
+def test_a_wrong_number_in_a_folder_of_answers_names_its_file(tmp_path: Path) -> None:
+    folder = tmp_path / "answers"
+    folder.mkdir()
+    answer = {"tags": [{"name": "cat", "confidence": float("inf")}]}
+    (folder / "b.json").write_text(json.dumps(answer))
+    with pytest.raises(AnnotationError, match=r"answers.b\.json: the score of 'cat' is inf"):
+        read_scores("x", folder, annotations())
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    form=st.sampled_from(FORMS),
+    value=st.one_of(st.floats(), st.floats(width=32), st.sampled_from([3.4e38, 3.5e38, -3.5e38])),
+    row=st.integers(0, 2),
+)
+def test_a_score_is_kept_or_refused_in_every_format(
+    form: str, value: float, row: int, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Finite in float32: kept to the bit; anything else: the file, and the place, are named."""
+    if form.startswith("parquet"):
+        pytest.importorskip("pyarrow")
+    scores = SCORES.astype(np.float64)
+    scores[row, 0] = value
+    path = make(form, tmp_path_factory.mktemp("score"), scores)
+    with np.errstate(over="ignore"):
+        kept = np.float32(value)
+    if np.isfinite(kept):
+        found = read_scores("x", path, annotations())
+        assert found.scores[row, 0] == kept
+        return
+    with pytest.raises(AnnotationError, match=r"line \d|image \d, class 1|image \d \(.*\), class"):
+        read_scores("x", path, annotations())
 
 
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:

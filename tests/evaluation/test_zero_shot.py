@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import warnings
 from pathlib import Path
 from typing import Any
@@ -113,6 +114,25 @@ def test_clip_scores_are_cosines_of_the_whole_model(tmp_path: Path, photo: Path)
     np.testing.assert_allclose(scores, expected.numpy(), atol=1e-5)
     alone = model.ask("clip", ["red panda"]).score(pixels_of(model, photo))
     np.testing.assert_allclose(alone[0, 0], scores[0, 1], atol=1e-6)  # no softmax over the list
+
+
+def test_all_files_of_the_weights_belong_to_the_kept_scores(tmp_path: Path) -> None:
+    folder = write_clip(tmp_path / "clip")
+    network = transformers.CLIPModel.from_pretrained(folder)
+    (folder / "model.safetensors").unlink()
+    network.save_pretrained(folder, max_shard_size="20KB")
+    shards = sorted(folder.glob("model-*.safetensors"))
+    assert len(shards) > 1
+
+    def settings() -> object:
+        return ZeroShot(folder).ask("clip", ["cat"]).settings
+
+    seen = [settings()]
+    assert settings() == seen[0]
+    for file in (shards[-1], folder / "preprocessor_config.json"):
+        os.utime(file, ns=(0, 0))
+        seen.append(settings())
+    assert seen[0] != seen[1] != seen[2]
 
 
 def test_siglip_scores_are_the_models_sigmoid(tmp_path: Path, photo: Path) -> None:

@@ -21,7 +21,7 @@ import numpy.typing as npt
 from anytag.errors import LabelError, ModelError, UsageError
 from anytag.evaluation.benchmarks import Match, match_classes
 from anytag.evaluation.score_files import SystemScores
-from anytag.evaluation.score_store import ScoreStore, fingerprint
+from anytag.evaluation.score_store import ScoreStore, fingerprint, model_mark
 from anytag.files import display_path
 from anytag.inference.scorer import CPU_CHUNK
 from anytag.inference.stream import Decoded, Score, stream
@@ -237,10 +237,7 @@ def _own_tags(name: str, classes: Sequence[str], match: Match, error: Exception)
 
 def _weights_mark(folder: Path | None) -> list[int]:
     """Changes with the weights in a model directory."""
-    if folder is None:
-        return []
-    endings = (".safetensors", ".onnx", ".bin")
-    return [fingerprint(file) for file in sorted(folder.iterdir()) if file.suffix in endings]
+    return [] if folder is None else model_mark(folder, (".safetensors", ".onnx", ".bin"))
 
 
 def _first_sentence(error: Exception) -> str:

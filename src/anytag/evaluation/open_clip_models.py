@@ -9,6 +9,7 @@ Shapes: B images, S side in pixels, T tags, E width.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
@@ -70,6 +71,11 @@ class OpenClip:
         about = network.visual.preprocess_cfg
         self._normalization = Normalization(mean=tuple(about["mean"]), std=tuple(about["std"]))
         self.name = source
+        self._settings = {
+            "model": source,
+            "weights (SHA-256)": weights_digest(network),
+            "preprocessing": dict(about),
+        }
 
     def load(self, path: Path) -> LoadedImage:
         """Decode a photo: what the model's own transform gives, as bytes.
@@ -110,10 +116,25 @@ class OpenClip:
             name,
             tags,
             template,
-            model={"model": self.name},
+            model=self._settings,
             how="zero-shot of open_clip",
             load=self.load,
             score=cosine_scores(
                 self.embed_images, self.embed_texts(sentences(tags, template)), sigmoid
             ),
         )
+
+
+def weights_digest(network: torch.nn.Module) -> str:
+    """SHA-256 of all parameters and buffers with their names.
+
+    Of the numbers, as a source may be a file, a folder, or a name that open_clip looks up in a
+    cache of its own: none of them says which weights are there today.
+    """
+    digest = hashlib.sha256()
+    for name, value in network.state_dict().items():
+        if isinstance(value, torch.Tensor):
+            digest.update(f"{name} {value.dtype} {list(value.shape)}\n".encode())
+            plain = value.detach().cpu().contiguous().reshape(-1)
+            digest.update(plain.view(torch.uint8).numpy().data)
+    return digest.hexdigest()

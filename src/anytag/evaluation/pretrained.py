@@ -22,6 +22,8 @@ from anytag.data.transforms import Normalization
 from anytag.errors import ConfigError, MissingExtraError, ModelError
 
 _FILES = ["*.json", "*.txt", "*.model", "model*.safetensors"]
+#: endings of the files on which scores depend
+FILE_ENDINGS = (".json", ".txt", ".model", ".safetensors")
 #: missing weights that a message names
 _NUM_SHOWN = 3
 

@@ -12,7 +12,7 @@
 Images are found by their path as the annotations have it, with or without the ending, and also by
 the last parts of a longer path. A class is found by its name or one of the mapping's. Scores that
 are not in the file count as the lowest: a list of tags above a threshold can be compared, and its
-AP is then a lower bound.
+AP is then a lower bound. A score that is there is a finite number, else the file is refused.
 
 Shapes: N photos, T classes.
 """
@@ -73,7 +73,7 @@ def read_scores(
         AnnotationError: the file is wrong, has a photo twice, lacks a photo, or has none of the
             classes; the message names line and cause
     """
-    rows = _read_rows(path)
+    rows = read_rows(path)
     shape = (len(annotations.images), len(annotations.classes))
     notes: list[str] = []
     if rows.images is None:
@@ -83,7 +83,7 @@ def read_scores(
                 f"{display_path(path)}: expected scores {list(shape)} for {shape[0]:,} images and "
                 f"{shape[1]:,} classes, found {found}; or give names: images [N], classes [T]"
             )
-        return _system(name, path, rows.scores.astype(np.float32), np.ones(shape[1], bool), notes)
+        return _system(name, rows.scores, np.ones(shape[1], bool), notes)
     order = _image_rows(path, rows, annotations.images, notes)
     columns = _class_columns(rows.classes, annotations.classes, names_of or {})
     supported = columns >= 0
@@ -97,18 +97,22 @@ def read_scores(
     scores[:, supported] = dense[order][:, columns[supported]]
     num_absent = int(np.isnan(scores[:, supported]).sum())
     if num_absent:
-        lowest = 0.0 if np.nanmin(dense) >= 0.0 else -np.inf
+        lowest = -np.inf if (dense < 0).any() else 0.0
         scores[np.isnan(scores) & supported] = lowest
         part = num_absent / (shape[0] * int(supported.sum()))
         notes.append(
             f"{name}: {part:.1%} of the scores are not in the file and count as the lowest, so AP "
             "is a lower bound"
         )
-    return _system(name, path, scores, supported, notes)
+    return _system(name, scores, supported, notes)
 
 
-def _read_rows(path: Path) -> ScoreRows:
+def read_rows(path: Path, *, skip_failed: bool = False) -> ScoreRows:
     """Read a score file.
+
+    Args:
+        path: the file
+        skip_failed: leave out records of `anytag tag` that hold an error and no scores
 
     Raises:
         AnnotationError: it cannot be read; the message names line and cause
@@ -126,7 +130,7 @@ def _read_rows(path: Path) -> ScoreRows:
     if name.endswith(".csv"):
         return read_csv(path)
     if name.endswith(".jsonl"):
-        return read_jsonl(path)
+        return read_jsonl(path, skip_failed=skip_failed)
     raise AnnotationError(
         f"{display_path(path)}: scores are read from .npz, .npy, .csv, .parquet, .jsonl or a "
         "folder of .json answers"
@@ -134,13 +138,8 @@ def _read_rows(path: Path) -> ScoreRows:
 
 
 def _system(
-    name: str, path: Path, scores: npt.NDArray[np.float32], supported: Truth, notes: list[str]
+    name: str, scores: npt.NDArray[np.float32], supported: Truth, notes: list[str]
 ) -> SystemScores:
-    if np.isnan(scores[:, supported]).any():
-        row, column = np.argwhere(np.isnan(scores) & supported)[0]
-        raise AnnotationError(
-            f"{display_path(path)}: the score of image {row + 1}, class {column + 1} is NaN"
-        )
     return SystemScores(
         name=name,
         scores=scores,

@@ -15,8 +15,8 @@ from anytag.evaluation.score_rows import Collector, ScoreRows
 from anytag.files import display_path
 
 
-def read_jsonl(path: Path) -> ScoreRows:
-    """One record a line."""
+def read_jsonl(path: Path, *, skip_failed: bool = False) -> ScoreRows:
+    """One record a line; see `score_files.read_rows`."""
     collector = Collector(path)
     for line, text in text_lines(path):
         try:
@@ -27,6 +27,8 @@ def read_jsonl(path: Path) -> ScoreRows:
         if not isinstance(image, str):
             raise collector.error(line, "expected an object with 'image' or 'path', a text")
         if record.get("error"):
+            if skip_failed:
+                continue
             raise collector.error(
                 line, f"{display_path(image)} has no scores but an error: {record['error']!r:.80}"
             )
@@ -40,7 +42,7 @@ def _pairs(
     record: Mapping[str, Any], collector: Collector, line: int
 ) -> Iterable[tuple[str, object]]:
     if "response" in record:
-        return _answer(record["response"], lambda message: collector.error(line, message))
+        return _answer(record["response"], partial(collector.error, line))
     tags = record.get("tags")
     if isinstance(tags, Mapping):
         return tags.items()
@@ -73,12 +75,7 @@ def read_folder(path: Path) -> ScoreRows:
         except (ValueError, RecursionError) as error:
             raise AnnotationError(f"{display_path(file)}: is no JSON ({error})") from error
         row = collector.add_image(file.relative_to(path).as_posix().removesuffix(".json"), number)
-        answer = _answer(response, partial(_error_in, file))
-        for name, score in answer:
-            collector.add(row, name, score, None)
+        for name, score in _answer(response, partial(collector.error, file)):
+            collector.add(row, name, score, file)
     collector.found.lines = None
     return collector.result()
-
-
-def _error_in(file: Path, message: str) -> AnnotationError:
-    return AnnotationError(f"{display_path(file)}: {message}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeGuard
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +12,20 @@ import numpy.typing as npt
 from anytag.errors import AnnotationError
 from anytag.files import display_path
 from anytag.labels.labelset import fold_name
+
+#: the largest number that is kept: scores are float32
+_LARGEST = float(np.finfo(np.float32).max)
+
+
+def is_score(value: object) -> TypeGuard[int | float]:
+    """Whether a value is a finite number, as float32 too.
+
+    >>> [is_score(value) for value in (0.5, -3, True, "0.5", float("nan"), 1e39)]
+    [True, True, False, False, False, False]
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return abs(value) <= _LARGEST  # false for NaN
 
 
 @dataclass(kw_only=True, eq=False)
@@ -23,7 +38,7 @@ class ScoreRows:
     lines: list[int] | None = None
     classes: list[str] = field(default_factory=list)
     #: [images, classes]; None where they are given one by one
-    scores: npt.NDArray[np.floating] | None = None
+    scores: npt.NDArray[np.float32] | None = None
     #: one by one: image, class, score
     rows: list[int] = field(default_factory=list)
     columns: list[int] = field(default_factory=list)
@@ -32,7 +47,7 @@ class ScoreRows:
     def dense(self) -> npt.NDArray[np.float32]:
         """float32 [images, classes], NaN where there is no score."""
         if self.scores is not None:
-            return self.scores.astype(np.float32)
+            return self.scores
         assert self.images is not None
         scores = np.full((len(self.images), len(self.classes)), np.nan, np.float32)
         scores[self.rows, self.columns] = self.values
@@ -48,9 +63,11 @@ class Collector:
         self._columns: dict[str, int] = {}
         self._rows: dict[str, int] = {}
 
-    def error(self, line: int | None, message: str) -> AnnotationError:
-        place = "" if line is None else f", line {line}"
-        return AnnotationError(f"{display_path(self._path)}{place}: {message}")
+    def error(self, place: int | Path | None, message: str) -> AnnotationError:
+        """What is wrong in a line, or in a file of the folder; None = as a whole."""
+        path = place if isinstance(place, Path) else self._path
+        line = f", line {place}" if isinstance(place, int) else ""
+        return AnnotationError(f"{display_path(path)}{line}: {message}")
 
     def add_image(self, image: str, line: int) -> int:
         """A photo that must be new; its row."""
@@ -68,10 +85,12 @@ class Collector:
             self.found.lines.append(line)
         return row
 
-    def add(self, row: int, name: str, score: object, line: int | None) -> None:
+    def add(self, row: int, name: str, score: object, place: int | Path) -> None:
         """One score; of equal names of a photo the highest counts."""
-        if isinstance(score, bool) or not isinstance(score, int | float) or score != score:
-            raise self.error(line, f"the score of {name!r:.40} is {score!r:.40}, no number")
+        if not is_score(score):
+            raise self.error(
+                place, f"the score of {name!r:.40} is {score!r:.40}, expected a finite number"
+            )
         found = self.found
         column = self._columns.setdefault(fold_name(name), len(self._columns))
         if column == len(found.classes):

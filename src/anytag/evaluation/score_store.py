@@ -37,6 +37,11 @@ def fingerprint(path: Path) -> int:
     return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "little") | 1
 
 
+def model_mark(folder: Path, endings: Sequence[str]) -> list[int]:
+    """Fingerprints of the files of a model that change its scores."""
+    return [fingerprint(file) for file in sorted(folder.iterdir()) if file.suffix in endings]
+
+
 class ScoreStore:
     """Scores of one model for N photos.
 
@@ -68,6 +73,7 @@ class ScoreStore:
         path, about = folder / f"{safe}.scores", folder / f"{safe}.json"
         digest = hashlib.sha256("\n".join(images).encode("utf-8", "surrogatepass")).hexdigest()
         wanted = {**settings, "images": len(images), "images (SHA-256)": digest}
+        wanted = json.loads(json.dumps(wanted))  # tuples come back as lists
         try:
             folder.mkdir(parents=True, exist_ok=True)
             if _read(about) == wanted and path.exists():

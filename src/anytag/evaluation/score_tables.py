@@ -6,7 +6,6 @@ import csv
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import isnan
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -16,7 +15,7 @@ import numpy.typing as npt
 
 from anytag.errors import AnnotationError, MissingExtraError
 from anytag.evaluation.annotation_text import open_text
-from anytag.evaluation.score_rows import Collector, ScoreRows
+from anytag.evaluation.score_rows import Collector, ScoreRows, is_score
 from anytag.files import display_path
 
 _IMAGE_COLUMNS = ("image", "path", "file", "filename", "file_name")
@@ -28,7 +27,7 @@ def read_numpy(path: Path) -> ScoreRows:
         with path.open("rb") as file:  # numpy leaves it open where it is damaged
             loaded = np.load(file, allow_pickle=False)
             if isinstance(loaded, np.ndarray):
-                return ScoreRows(scores=_matrix(path, loaded))
+                return ScoreRows(scores=_finite(path, _matrix(path, loaded)))
             arrays = {name: loaded[name] for name in loaded.files}
     except (OSError, ValueError, EOFError, BadZipFile) as error:
         raise AnnotationError(f"{display_path(path)}: cannot be read ({error})") from error
@@ -38,7 +37,7 @@ def read_numpy(path: Path) -> ScoreRows:
         )
     scores = _matrix(path, arrays["scores"])
     if "images" not in arrays and "classes" not in arrays:
-        return ScoreRows(scores=scores)
+        return ScoreRows(scores=_finite(path, scores))
     texts = {}
     for name, length in zip(("images", "classes"), scores.shape, strict=True):
         array = arrays.get(name)
@@ -48,16 +47,45 @@ def read_numpy(path: Path) -> ScoreRows:
                 f"{display_path(path)}: expected {name!r}, texts [{length}], found {found}"
             )
         texts[name] = [str(text) for text in array.astype(str)]
-    return ScoreRows(images=texts["images"], classes=texts["classes"], scores=scores)
+    images, classes = texts["images"], texts["classes"]
+    return ScoreRows(images=images, classes=classes, scores=_finite(path, scores, images, classes))
 
 
-def _matrix(path: Path, scores: npt.NDArray[Any]) -> npt.NDArray[np.floating]:
+def _matrix(path: Path, scores: npt.NDArray[Any]) -> npt.NDArray[Any]:
     if scores.ndim != 2 or scores.dtype.kind not in "fiu":
         raise AnnotationError(
             f"{display_path(path)}: expected scores [images, classes] of numbers, found "
             f"{scores.dtype} {list(scores.shape)}"
         )
-    return scores if scores.dtype.kind == "f" else scores.astype(np.float32)
+    return scores
+
+
+def _finite(
+    path: Path,
+    scores: npt.NDArray[Any],
+    images: Sequence[str] | None = None,
+    classes: Sequence[str] | None = None,
+) -> npt.NDArray[np.float32]:
+    """Scores [N, T] as float32.
+
+    Raises:
+        AnnotationError: one of them is no finite number there
+    """
+    found = _as_float32(scores)
+    for row, column in np.argwhere(~np.isfinite(found))[:1].tolist():
+        image = "" if images is None else f" ({display_path(images[row])})"
+        name = "" if classes is None else f" ({classes[column]})"
+        raise AnnotationError(
+            f"{display_path(path)}: the score of image {row + 1}{image}, class {column + 1}{name} "
+            f"is {scores[row, column]}, expected a finite number"
+        )
+    return found
+
+
+def _as_float32(values: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+    """What is too large becomes infinite, without a warning."""
+    with np.errstate(over="ignore"):
+        return values.astype(np.float32)
 
 
 def read_csv(path: Path) -> ScoreRows:
@@ -119,8 +147,10 @@ def _number(text: str, collector: Collector, line: int) -> float:
         score = float(text)
     except ValueError as error:
         raise collector.error(line, f"the score {text!r:.40} is no number") from error
-    if isnan(score):
-        raise collector.error(line, f"the score {text!r} is no number; leave out what is unknown")
+    if not is_score(score):
+        raise collector.error(
+            line, f"the score {text!r:.40} is no finite number; leave out what is unknown"
+        )
     return score
 
 
@@ -144,12 +174,7 @@ def read_parquet(path: Path) -> ScoreRows:
             collector.add_image(str(image), line)
         found = collector.result()
         found.classes = [names[i] for i in form.classes]
-        try:
-            columns = [table.column(i).to_numpy().astype(np.float32) for i in form.classes]
-        except (ValueError, TypeError) as error:
-            raise AnnotationError(
-                f"{display_path(path)}: a score is no number ({error})"
-            ) from error
+        columns = [_column(names[i], table.column(i), collector) for i in form.classes]
         found.scores = np.stack(columns, axis=1)
         return found
     tags, scores = table.column(form.tag).to_pylist(), table.column(form.score).to_pylist()
@@ -158,3 +183,17 @@ def read_parquet(path: Path) -> ScoreRows:
         if tag:
             collector.add(row, tag, score, line)
     return collector.result()
+
+
+def _column(name: str, cells: Any, collector: Collector) -> npt.NDArray[np.float32]:
+    """A column of pyarrow as [N]; NaN where a cell is empty, which is a score that is not there."""
+    try:
+        found = _as_float32(cells.to_numpy())
+    except (ValueError, TypeError) as error:
+        raise collector.error(None, f"a score of {name!r:.40} is no number ({error})") from error
+    wrong = ~np.isfinite(found) & cells.is_valid().to_numpy()
+    for row in np.flatnonzero(wrong)[:1].tolist():
+        raise collector.error(
+            row + 1, f"the score of {name!r:.40} is {cells[row]}, expected a finite number"
+        )
+    return found

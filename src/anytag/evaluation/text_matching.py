@@ -25,12 +25,13 @@ import torch
 from anytag.data.transforms import normalize
 from anytag.evaluation.asking import Asked
 from anytag.evaluation.pretrained import (
+    FILE_ENDINGS,
     Preprocessing,
     load_network,
     load_tokenizer,
     model_folder,
 )
-from anytag.evaluation.score_store import fingerprint
+from anytag.evaluation.score_store import model_mark
 from anytag.evaluation.sentences import TEMPLATE, ask_in_sentences, sentences
 from anytag.inference.device import choose_device
 
@@ -71,7 +72,7 @@ class ImageTextMatcher:
         self.preprocessing = Preprocessing.read(folder / "preprocessor_config.json")
         self._tokenizer = load_tokenizer(folder)
         self.name = str(source)
-        self._weights = fingerprint(folder / "model.safetensors")
+        self._weights = model_mark(folder, FILE_ENDINGS)
 
     def embed_images(self, pixels: npt.NDArray[np.uint8]) -> torch.Tensor:
         """Image tokens [B, N, D] of pixels uint8 [B, S, S, 3]."""

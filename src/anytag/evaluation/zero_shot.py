@@ -22,12 +22,13 @@ import torch
 from anytag.data.transforms import normalize
 from anytag.evaluation.asking import Asked
 from anytag.evaluation.pretrained import (
+    FILE_ENDINGS,
     Preprocessing,
     load_network,
     load_tokenizer,
     model_folder,
 )
-from anytag.evaluation.score_store import fingerprint
+from anytag.evaluation.score_store import model_mark
 from anytag.evaluation.sentences import TEMPLATE, ask_in_sentences, cosine_scores, sentences
 from anytag.inference.device import choose_device
 
@@ -59,7 +60,7 @@ class ZeroShot:
         kind = "PreTrainedTokenizerFast" if fast else "AutoTokenizer"
         self._tokenizer = load_tokenizer(folder, kind)
         self.name = str(source)
-        self._weights = fingerprint(folder / "model.safetensors")
+        self._weights = model_mark(folder, FILE_ENDINGS)
 
     def embed_texts(self, texts: Sequence[str]) -> torch.Tensor:
         """Unit vectors [T, E]."""

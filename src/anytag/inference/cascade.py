@@ -6,7 +6,7 @@ linear: mean image token -> logits of all tags, by ridge regression on images wh
 computed in full. It needs no training set: the first images (`CascadeConfig.warm_up`) and then
 every so many (`audit_every`) go through the full decoder, which gives their exact scores, teaches
 the guess, and shows at which place of its ranking their tags would have stood. The number of tags
-kept follows the worst such place among the last audited images, with a quarter more.
+kept follows the worst such place among the last audited images, times `CascadeConfig.slack`.
 
 Shapes: B images, T tags, D token width, K tags kept.
 """
@@ -33,8 +33,6 @@ FIRST_FIT, GROWTH = 64, 1.25
 #: ridge penalty, as a part of the mean variance of a token's entries: best of 0.01, 0.03 and 0.1
 #: on nano (benchmarks/cascade.py)
 RIDGE = 0.03
-#: tags kept for every tag up to the worst place of a final tag among the audited images
-SLACK = 1.25
 #: logits are learned within these bounds: far out they no longer change a score
 BOUND = 13.0
 
@@ -51,12 +49,17 @@ class CascadeConfig:
     audit_every: int = 20
     #: the number of tags kept follows from so many last audited images
     window: int = 128
+    #: tags kept for every tag up to the worst place of a final tag among these: chosen on nano's
+    #: training photos (benchmarks/cascade.py)
+    slack: float = 1.5
 
     def __post_init__(self) -> None:
         if self.warm_up < 2 * FIRST_FIT:
             raise UsageError(f"warm_up is {self.warm_up}, expected at least {2 * FIRST_FIT} images")
         if min(self.num_kept, self.audit_every, self.window) < 1:
             raise UsageError("num_kept, audit_every and window must be at least 1")
+        if not 1 <= self.slack < float("inf"):
+            raise UsageError(f"slack is {self.slack}, expected a number of at least 1")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,7 +152,9 @@ class Cascade:
         num_tags = len(self._limits)
         if not self._needed:
             return num_tags
-        return min(num_tags, max(self.config.num_kept, round(SLACK * max(self._needed))))
+        return min(
+            num_tags, max(self.config.num_kept, round(self.config.slack * max(self._needed)))
+        )
 
     @property
     def report(self) -> CascadeReport:

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from anytag.models.config import DecoderConfig
 from anytag.models.layers import CrossAttention, DecoderLayer, Folded
+from anytag.models.linear import in_inference
 
 #: label states (images times tags) that are in a layer at the same time, in inference. On the CPU
 #: measured the feed-forward part is 9 % slower with all 4,585 tags of RAM at once
@@ -72,7 +73,7 @@ def label_states(
     Yields:
         which tags these are, and their states [B, t, D]
     """
-    if not torch.is_inference_mode_enabled() or torch.compiler.is_compiling():
+    if not in_inference():
         h = queries
         for number, layer in enumerate(layers):
             h = layer(h, tokens, projected if number == 0 else None)

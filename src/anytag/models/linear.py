@@ -59,10 +59,9 @@ class Linear(nn.Linear):
         """The packed weight; None where `nn.Linear` shall run."""
         kept = self.weight
         usable = (
-            torch.is_inference_mode_enabled()
+            in_inference()
             and kept.device.type == "cpu"
             and input.dtype == kept.dtype
-            and not torch.compiler.is_compiling()
             and not torch.is_autocast_enabled("cpu")
             and can_pack(kept.dtype)
         )
@@ -73,6 +72,14 @@ class Linear(nn.Linear):
             ordered = torch.ops.mkldnn._reorder_linear_weight(kept.detach().contiguous())
             self._packed = Packed(ordered, key)
         return self._packed.weight
+
+
+def in_inference() -> bool:
+    """Whether to run what is for plain inference alone: no gradients, and no graph is traced.
+
+    `torch.compile` stops a graph at the question for inference mode, so that one comes second.
+    """
+    return not torch.compiler.is_compiling() and torch.is_inference_mode_enabled()
 
 
 @cache

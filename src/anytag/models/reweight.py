@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from anytag.errors import ModelError
+from anytag.models.linear import in_inference
 
 #: the released models start from CLIP's temperature, 0.07
 INITIAL_SCALE = math.log(1 / 0.07)
@@ -118,7 +119,7 @@ class Reweighting(nn.Module):
     def mix(self, image: Tensor, group: Tensor, present: Tensor | None = None) -> Tensor:
         """Tag embeddings: [B, E] and [G, K, E] -> [B, G, E]; ``present`` as in `weights`."""
         step = max(1, ROWS // group.shape[1])
-        if torch.is_inference_mode_enabled() and present is None and len(group) > step:
+        if in_inference() and present is None and len(group) > step:
             parts = torch.split(group, step)
             return torch.cat([self.mix(image, part) for part in parts], 1)
         return torch.einsum("bgk,gke->bge", self.weights(image, group, present), group)
