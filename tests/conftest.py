@@ -7,7 +7,7 @@ import json
 import shutil
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
@@ -21,7 +21,7 @@ from safetensors.torch import load_file
 from safetensors.torch import save_file as save_tensors
 from torch import nn
 
-from anytag.checkpoints.directory import ModelCard, save_directory
+from anytag.checkpoints.directory import ModelCard, find_model, load_directory, save_directory
 from anytag.checkpoints.released_conversion import Conversion, TagLists, convert_released
 from anytag.checkpoints.sizes import ConvertOptions
 from anytag.inference.static_text import StaticTextEncoder
@@ -183,6 +183,23 @@ def seeing_model(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> 
             nn.init.normal_(weight, std=0.02)
     weights["decoder.logit.bias"] -= 1.3  # scores on both sides of the thresholds
     save_tensors(weights, folder / "model.safetensors")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def silent_nano(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The embedded model without its captioner."""
+    loaded = load_directory(find_model("nano"))
+    loaded.network.captioner = None
+    folder = tmp_path_factory.mktemp("models") / "silent-nano"
+    shutil.copytree(loaded.path / "text_encoder", folder / "text_encoder")
+    save_directory(
+        folder,
+        replace(loaded.card, network=replace(loaded.card.network, captioner=None)),
+        loaded.network,
+        loaded.labels,
+        loaded.label_embeddings,
+    )
     return folder
 
 

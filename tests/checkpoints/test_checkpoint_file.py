@@ -50,6 +50,16 @@ class Trap:
 
 
 @pytest.mark.parametrize("zipped", [True, False])
+def test_a_sparse_tensor_is_refused(zipped: bool, tmp_path: Path) -> None:
+    """It would be read with the indices that the file gives."""
+    path = tmp_path / "model.pth"
+    content = {**WEIGHTS, "b.weight": torch.eye(3).to_sparse()}
+    torch.save(content, path, _use_new_zipfile_serialization=zipped)
+    with pytest.raises(ModelError, match=r"model\.pth: refused: b\.weight is a sparse tensor"):
+        read_checkpoint(path)
+
+
+@pytest.mark.parametrize("zipped", [True, False])
 def test_code_is_refused_and_does_not_run(zipped: bool, tmp_path: Path) -> None:
     trap = tmp_path / "it-ran"
     path = tmp_path / "model.pth"

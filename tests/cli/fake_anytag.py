@@ -34,6 +34,7 @@ class Tagger:
     model_name = "fake-1"
     image_size = 8
     own_tags = "any"
+    writes_captions = False
     device = SimpleNamespace(type="cpu")
     dtype = "float32"
     delay = 0.0

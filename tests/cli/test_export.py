@@ -12,8 +12,10 @@ import pytest
 from PIL import Image
 
 from anytag import Tagger
+from anytag.checkpoints.find import read_card
 from anytag.cli.export_run import report
-from anytag.inference.exported import Parity, read_card
+from anytag.errors import ModelError
+from anytag.inference.export_card import Parity
 
 # OpenVINO and ONNX Runtime beside torch in one long process: kept out of the default run
 pytestmark = pytest.mark.slow
@@ -72,6 +74,16 @@ def test_export_compare_and_tag(cli: Any, seeing_model: Path, tmp_path: Path) ->
     assert cli("export", "out", "--to", "openvino", "-o", "again").code == 1  # torch is needed
 
 
+def test_captions_are_not_exported(cli: Any, real_model: None, tmp_path: Path) -> None:
+    done = cli("export", "nano", "--to", "onnx", "-o", "out")
+    assert done.code == 0, done.err
+    assert "writes captions, its export does not" in done.err
+    exported = Tagger.from_pretrained("out")
+    assert not exported.writes_captions
+    with pytest.raises(ModelError, match="use the model that it was exported from"):
+        exported.caption(Image.new("RGB", (90, 70)))
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
@@ -104,7 +116,7 @@ def test_torch_is_needed_here(cli: Any, monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_report_has_the_change_of_map(tmp_path: Path) -> None:
-    from anytag.inference.exported import ExportCard
+    from anytag.inference.export_card import ExportCard
 
     parity = Parity(
         images="photos",

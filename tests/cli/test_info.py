@@ -11,7 +11,7 @@ def test_info(cli: Any) -> None:
     done = cli("info")
     rows = dict(line.split(None, 1) for line in done.out.splitlines())
     assert (rows["model"], rows["anytag"]) == ("nano-fake", anytag.__version__)
-    assert rows["languages"] == "en, de"
+    assert (rows["languages"], rows["captions"]) == ("en, de", "no")
     assert {"torch", "device", "tags", "pyarrow"} <= rows.keys()
 
 
@@ -26,4 +26,6 @@ def test_labels(cli: Any) -> None:
 def test_the_real_model(cli: Any, real_model: None) -> None:
     done = cli.real("info")
     assert done.code == 0
-    assert "nano" in done.out
+    rows = dict(line.split(None, 1) for line in done.out.splitlines())
+    assert rows["model"].startswith("nano-")
+    assert rows["captions"] == "yes"

@@ -25,6 +25,12 @@ class Listener:
         self.steps = 0
         self._stop_after = stop_after
 
+    def noted(self, text: str) -> None:
+        pass
+
+    def caching(self, done: int, total: int, size: int) -> None:
+        pass
+
     def started(self, step: int, total: int) -> None:
         pass
 

@@ -173,11 +173,22 @@ def test_captions_of_a_model(
     released_models: dict[str, Path],
 ) -> None:
     model = str(released_models["ram"])
-    rows = rows_of(Engine(config(make_data(3), model=model, steps=["generate"])).run().records)
+    asked = {"model": model, "steps": ["generate"], "generate": {"captions": True}}
+    rows = rows_of(Engine(config(make_data(3), **asked)).run().records)
     for row in rows:
         assert len(row["generated_captions"]) == 1
         assert row["captions"][row["generated_captions"][0]]
         assert len(row["parsed_tags"]) == len(row["captions"])
+
+
+def test_a_model_is_not_asked_for_captions_unless_told(
+    make_data: MakeData,
+    config: Callable[..., EngineConfig],
+    released_models: dict[str, Path],
+) -> None:
+    asked = {"model": str(released_models["ram"]), "steps": ["generate"]}
+    rows = rows_of(Engine(config(make_data(3), **asked)).run().records)
+    assert [row["generated_captions"] for row in rows] == [[]] * 3
 
 
 def test_other_settings_in_the_same_folder(

@@ -16,9 +16,9 @@ from onnx import TensorProto, helper
 from anytag.errors import ModelError
 from anytag.inference import backends
 from anytag.inference.backends import choose_backend
+from anytag.inference.description_arrays import DescriptionArrays
 from anytag.inference.exported import sigmoid
 from anytag.inference.graphs import OnnxGraph, OpenVinoGraph, num_threads
-from anytag.inference.vocabulary import DescriptionArrays
 from anytag.models.reweight import Descriptions, Reweighting
 
 # OpenVINO and ONNX Runtime beside torch in one long process: kept out of the default run

@@ -133,7 +133,9 @@ def test_the_guess_learns_a_linear_function() -> None:
     torch.testing.assert_close(found, token @ weight + 1, atol=0.2, rtol=0.1)
 
 
-@pytest.mark.parametrize("wrong", [{"warm_up": 5}, {"num_kept": 0}, {"audit_every": 0}])
+@pytest.mark.parametrize(
+    "wrong", [{"warm_up": 5}, {"num_kept": 0}, {"audit_every": 0}, {"slack": 0.9}]
+)
 def test_wrong_settings(wrong: dict[str, int]) -> None:
     with pytest.raises(UsageError, match="at least"):
         CascadeConfig(**wrong)
@@ -159,7 +161,7 @@ def test_nano_with_a_cascade(monkeypatch: pytest.MonkeyPatch) -> None:
     for _ in range(40):  # as if these two had come again and again
         for mean, row in zip(means, logits, strict=True):
             cascade._guess.show(torch.from_numpy(mean), torch.from_numpy(row))
-    cascade._needed.append(150)
+    cascade._needed.append(100)
     cascade._seen = 129
     results = list(cascaded.stream(photos))
     plain = list(tagger.stream(photos))

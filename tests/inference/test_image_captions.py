@@ -129,7 +129,7 @@ def test_models_without_captioner(
 ) -> None:
     photo = Image.new("RGB", (40, 30))
     for path in (released_models["ram_plus"], tiny_model):
-        with pytest.raises(ModelError, match="writes no captions: RAM and Tag2Text do"):
+        with pytest.raises(ModelError, match="writes no captions: nano, RAM and Tag2Text do"):
             Tagger.from_pretrained(path).caption(photo)
     files = released_files["ram"]
     files.convert(tmp_path / "mute", vocabulary=None)

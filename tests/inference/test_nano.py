@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +45,29 @@ def test_own_tags_offline(nano: Tagger) -> None:
     assert own(SAMPLES / "chelsea.png", top_k=1).tags[0].name == "house cat"
 
 
+def test_it_captions_offline(nano: Tagger) -> None:
+    """A sentence of words, of the length that was asked for; what it says is another matter."""
+    assert nano.writes_captions
+    caption = nano.caption(SAMPLES / "astronaut.png")
+    assert isinstance(caption, str)
+    assert re.fullmatch(r"[a-z][a-z0-9' ,-]+", caption), caption
+    assert len(caption.split()) >= 3
+    beams = nano.caption([SAMPLES / "chelsea.png", SAMPLES / "rocket.jpg"], num_beams=1)
+    assert len(beams) == 2
+    assert nano.with_tags(["cat"]).caption(SAMPLES / "astronaut.png", ["cat"])
+
+
+def test_captions_do_not_change_what_is_tagged(nano: Tagger, silent_nano: Path) -> None:
+    """The captioner stands beside the tagger: without it every score is the same, bit by bit."""
+    silent = Tagger.from_pretrained(silent_nano)
+    assert not silent.writes_captions
+    photo = nano.load(SAMPLES / "coffee.png").pixels[None]
+    expected = nano.score(photo)
+    nano.captioner()(photo)
+    np.testing.assert_array_equal(silent.score(photo), expected)
+    np.testing.assert_array_equal(nano.score(photo), expected)
+
+
 def test_built_in_embeddings_are_the_text_encoders() -> None:
     """So that a tag asked by name and the same built-in tag have one score."""
     loaded = load_directory(find_model("nano"))
@@ -67,5 +91,5 @@ def test_label_list_is_everyday_and_complete(nano: Tagger) -> None:
 
 def test_model_card_says_what_it_must() -> None:
     card = (find_model("nano") / "README.md").read_text(encoding="utf-8")
-    for part in ("Training data", "Licence", "cannot do", "Measured"):
+    for part in ("Training data", "Licence", "cannot do", "captions", "Measured"):
         assert part in card, part

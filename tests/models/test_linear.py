@@ -101,3 +101,21 @@ def test_types_without_packing_run_plain() -> None:
         torch.testing.assert_close(layer(x), plain(layer, x))
     assert layer._packed is None
     assert not can_pack(torch.float16)
+
+
+def test_a_graph_is_compiled_as_a_whole_and_from_the_plain_layer() -> None:
+    torch.manual_seed(0)
+    layer, x = Linear(24, 40), torch.randn(3, 24)
+    graphs = []
+
+    def backend(graph: torch.fx.GraphModule, inputs: object) -> object:
+        graphs.append(graph.code)
+        return graph.forward
+
+    compiled = torch.compile(layer.gelu, backend=backend, fullgraph=True)
+    with torch.inference_mode():
+        torch.testing.assert_close(compiled(x), F.gelu(plain(layer, x)).detach())
+    assert len(graphs) == 1
+    assert "mkldnn" not in graphs[0]
+    assert layer._packed is None
+    torch.compiler.reset()

@@ -4,13 +4,15 @@ Trainings that began from the same weights know different things; the mean keeps
 shares are chosen on kept-out photos (`kept_out.py`). The comparison of texts with the mean token,
 which v0 has not, is summed and not averaged: a model without it counts as one with zeros there.
 
-Run:  python tools/nano/average.py OUT.pt MODEL=SHARE MODEL=SHARE...
+Run:  python tools/nano/average.py OUT MODEL=SHARE MODEL=SHARE...
 
-MODEL is a model directory or a file of `train.py`.
+MODEL is a model directory or a file of `train.py`. OUT is such a file if it ends in .pt, else a
+model directory: that of the last MODEL with the mean's weights.
 """
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,7 +20,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from anytag.checkpoints.directory import load_directory
+from anytag.checkpoints.directory import load_directory, save_directory
 
 #: of the comparison, what its products are proportional to
 PROPORTIONAL = "match.reduce."
@@ -49,6 +51,23 @@ def average(models: Sequence[tuple[Mapping[str, Tensor], float]]) -> dict[str, T
     return mean
 
 
+def write_directory(out: Path, like: Path, weights: Mapping[str, Tensor]) -> None:
+    """A model directory with other weights."""
+    shutil.copytree(like, out, dirs_exist_ok=True)
+    model = load_directory(like)
+    model.network.load_state_dict(dict(weights))
+    words = like / "vocab.txt" if model.card.network.captioner else None
+    save_directory(
+        out,
+        model.card,
+        model.network,
+        model.labels,
+        model.label_embeddings,
+        torch.float32,
+        vocabulary=words,
+    )
+
+
 def main() -> None:
     """Write the mean of the models on the command line."""
     out, *given = sys.argv[1:]
@@ -59,7 +78,11 @@ def main() -> None:
     models = [
         (read_weights(Path(path)), share) for (path, _, _), share in zip(pairs, shares, strict=True)
     ]
-    torch.save(average(models), out)
+    mean = average(models)
+    if out.endswith(".pt"):
+        torch.save(mean, out)
+    else:
+        write_directory(Path(out), Path(pairs[-1][0]), mean)
 
 
 if __name__ == "__main__":

@@ -43,4 +43,15 @@ from=$work/first.pt
     && mv "$work/part.pt" "$work/nano.pt"; }
 "$python" "$here/package.py" "${common[@]}" --checkpoint "$work/nano.pt" --out "$work/nano" \
     --version nano-v1 --without caltech101-144px
-echo "the model directory is $work/nano; the package's is src/anytag/assets/nano"
+# v1.1: a captioner, then all of it on with `anytag train`; the mean of both ships
+[ -d "$work/v1" ] || { "$python" "$here/train_captioner.py" --model "$work/nano" \
+    --features "$work/features" --out "$work/v1-part" --minutes 30 && mv "$work/v1-part" "$work/v1"; }
+"$python" "$here/scores.py" --features "$work/features" --labels "$work/labels" \
+    --photos "$photos" --detections "$work/detections" --tagger "$work/v1" \
+    --shares "$(cat "$here/shares.txt")" --out "$work/data"
+(cd "$work/data" && { [ -f run/report.html ] || "$python" -m anytag train "$here/train.yaml" \
+    model.start="$work/v1"; })
+"$python" "$here/average.py" "$work/mean" "$work/v1=0.5" "$work/data/run/model=0.5"
+"$python" "$here/package.py" "${common[@]}" --model "$work/mean" --out "$work/nano-v1.1" \
+    --version nano-v1.1 --without caltech101-144px
+echo "the model directory is $work/nano-v1.1; the package's is src/anytag/assets/nano"

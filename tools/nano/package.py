@@ -5,13 +5,16 @@ calibrate` (`anytag.evaluation.calibrate`), from the scores of the directory its
 
 Run:  python tools/nano/package.py --checkpoint nano.pt --features DIR --labels DIR --photos DIR
           --detections DIR --text DIR --out nano --version nano-v1
+
+With --model DIR in place of --checkpoint the weights, and a captioner if it has one, are those of a
+model directory, for instance one that `anytag train` made (`train.yaml`).
 """
 
 from __future__ import annotations
 
 import argparse
 import shutil
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +27,7 @@ from anytag.checkpoints.directory import FORMAT, ModelCard, load_directory, save
 from anytag.evaluation.calibrate import Aim, choose_thresholds
 from anytag.inference.static_text import StaticTextEncoder
 from anytag.labels.labelset import LabelSet
-from anytag.models.config import nano
+from anytag.models.config import TaggerConfig, nano
 from anytag.models.tagging import TaggingNetwork
 
 #: share of absent tags that may fire by mistake, for tags given by the user
@@ -33,20 +36,46 @@ FALSE_ALARMS = 0.002
 LOWEST, HIGHEST = 0.15, 0.9
 
 
+@dataclass(frozen=True, kw_only=True)
+class Weights:
+    """What is packaged."""
+
+    network: TaggingNetwork
+    sizes: TaggerConfig
+    #: WordPiece vocabulary of the captioner, where there is one
+    vocabulary: Path | None = None
+
+
+def read_weights(checkpoint: Path | None, model: Path | None) -> Weights:
+    """Of `train.py`, or of a model directory."""
+    if model is not None:
+        loaded = load_directory(model)
+        words = model / "vocab.txt"
+        return Weights(
+            network=loaded.network.eval(),
+            sizes=loaded.card.network,
+            vocabulary=words if loaded.card.network.captioner else None,
+        )
+    network = TaggingNetwork(nano()).eval()
+    network.load_state_dict(torch.load(checkpoint, weights_only=True))
+    return Weights(network=network, sizes=nano())
+
+
 def write(
-    folder: Path, network: TaggingNetwork, labels: LabelSet, text: Path, version: str, size: int
+    folder: Path, weights: Weights, labels: LabelSet, text: Path, version: str, size: int
 ) -> None:
     """A model directory without README.md, with thresholds of 0.5."""
+    sizes = replace(weights.sizes, encoder=replace(weights.sizes.encoder, image_size=size))
     card = ModelCard(
         format=FORMAT,
         name="nano",
         version=version,
-        network=nano(size),
+        network=sizes,
         open_threshold=0.5,
         text_encoder="static",
     )
     embeddings = torch.from_numpy(StaticTextEncoder.load(text).encode(labels.names))
-    save_directory(folder, card, network, labels, embeddings)
+    save_directory(folder, card, weights.network, labels, embeddings, vocabulary=weights.vocabulary)
     shutil.rmtree(folder / "text_encoder", ignore_errors=True)
     shutil.copytree(text, folder / "text_encoder")
 
@@ -75,6 +104,7 @@ def calibrate(folder: Path, kept: list[KeptOut]) -> None:
         loaded.network,
         loaded.labels.with_threshold_list(limits.tolist()),
         loaded.label_embeddings,
+        vocabulary=folder / "vocab.txt" if loaded.card.network.captioner else None,
     )
     print(
         f"{len(scores)} photos; common threshold {chosen.overall:.2f}, open {open_threshold:.2f}; "
@@ -85,19 +115,21 @@ def calibrate(folder: Path, kept: list[KeptOut]) -> None:
 def main() -> None:
     """Parse arguments, write the model directory, calibrate it."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    for name in ("checkpoint", "features", "labels", "detections", "text", "out"):
+    for name in ("features", "labels", "detections", "text", "out"):
         parser.add_argument(f"--{name}", type=Path, required=True)
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--checkpoint", type=Path, help="weights of train.py")
+    source.add_argument("--model", type=Path, help="a model directory")
     parser.add_argument("--photos", type=Path, nargs="+", required=True)
     parser.add_argument("--version", required=True)
     parser.add_argument("--image-size", type=int, default=240)
     parser.add_argument("--without", nargs="*", default=[], help="sources kept for tests")
     arguments = parser.parse_args()
-    network = TaggingNetwork(nano(arguments.image_size)).eval()
-    network.load_state_dict(torch.load(arguments.checkpoint, weights_only=True))
+    weights = read_weights(arguments.checkpoint, arguments.model)
     words, tags = vocabulary_of(arguments.features, arguments.labels)
     write(
         arguments.out,
-        network,
+        weights,
         to_labels(tags),
         arguments.text,
         arguments.version,

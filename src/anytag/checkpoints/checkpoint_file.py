@@ -30,7 +30,8 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
     key (from distributed training) is removed.
 
     Raises:
-        ModelError: the file is missing, damaged, not a checkpoint, or needs pickle code
+        ModelError: the file is missing, damaged, not a checkpoint, or needs pickle code; or a
+            tensor is sparse
     """
     if not path.is_file():
         raise ModelError(f"{path}: no such file")
@@ -49,6 +50,10 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
         raise ModelError(
             f"{path}: expected named weights, found other things ({', '.join(strange[:3])})"
         )
+    for key, value in state.items():
+        # torch before 2.14 does not check their indices, and reads past their end
+        if value.layout is not torch.strided:
+            raise ModelError(f"{path}: refused: {key} is a sparse tensor, expected a plain one")
     return _strip_module(state)
 
 

@@ -6,14 +6,13 @@ Every key of the checkpoint is used or excused with a reason, and every weight o
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
+from torch import Tensor
 
+from anytag.checkpoints.empty import without_numbers
 from anytag.checkpoints.key_map import (
     CAPTIONER_LEFT_OUT,
     EXCUSED,
@@ -128,32 +127,12 @@ def build_network(converted: ConvertedCheckpoint) -> ReleasedNetwork:
     Raises:
         ModelError: a weight is missing, not known, or has another shape
     """
-    with torch.device("meta"), _Uninitialised():
+    with without_numbers():
         network = build_released(converted.config)
     expected = network.state_dict()
     check_weights(expected, converted.state, "the checkpoint")
     network.load_state_dict(converted.state, assign=True)
     return network.eval()
-
-
-class _Uninitialised(TorchFunctionMode):
-    """Leaves out normal random numbers, which the weights would replace.
-
-    Without memory behind the weights they cost nothing, but torch imports 800 modules for them:
-    1.5 s and 70 MB.
-    """
-
-    def __torch_function__(
-        self,
-        func: Callable[..., Any],
-        types: Any,
-        args: tuple[Any, ...] = (),
-        kwargs: dict[str, Any] | None = None,
-    ) -> Any:  # Any: whatever torch calls
-        kwargs = kwargs or {}
-        if func is nn.init.normal_:
-            return kwargs["tensor"] if "tensor" in kwargs else args[0]
-        return func(*args, **kwargs)
 
 
 def check_complete(converted: ConvertedCheckpoint) -> None:
@@ -163,7 +142,7 @@ def check_complete(converted: ConvertedCheckpoint) -> None:
         ModelError: one is missing, not known, or has another shape, by its released name
     """
     table = TABLES[converted.config.family]
-    with torch.device("meta"), _Uninitialised():
+    with without_numbers():
         expected = build_released(converted.config).state_dict()
     rows = converted.label_embeddings
     if rows is not None and not rows.is_floating_point():

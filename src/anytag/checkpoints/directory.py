@@ -23,6 +23,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
+from anytag.checkpoints.empty import without_numbers
 from anytag.checkpoints.find import CHECKPOINTS as CHECKPOINTS
 from anytag.checkpoints.find import EMBEDDED as EMBEDDED
 from anytag.checkpoints.find import FORMAT as FORMAT
@@ -77,7 +78,7 @@ def load_directory(path: Path) -> LoadedModel:
         LabelError: labels.json is wrong
     """
     card = read_card(path / "config.json", ModelCard)
-    network = TaggingNetwork(card.network)
+    network = _unfilled(card.network)
     state = _read_tensors(path / "model.safetensors")
     expected = network.state_dict()
     missing = sorted(expected.keys() - state.keys())
@@ -93,7 +94,7 @@ def load_directory(path: Path) -> LoadedModel:
                 f"{path / 'model.safetensors'}: {key} has shape {tuple(state[key].shape)}, "
                 f"config.json says {tuple(value.shape)}"
             )
-    network.load_state_dict({key: value.float() for key, value in state.items()})
+    network.load_state_dict({key: value.float() for key, value in state.items()}, assign=True)
     labels = LabelSet.load(path / "labels.json")
     embeddings = _read_tensors(path / "label_embeddings.safetensors").get("label_embeddings")
     if embeddings is None or embeddings.shape != (len(labels), card.network.text_width):
@@ -157,6 +158,13 @@ def save_directory(
     for name, data in contents.items():
         with atomic_write(path / name) as file:
             file.write(data)
+
+
+def _unfilled(config: TaggerConfig) -> TaggingNetwork:
+    if config.encoder.backbone.startswith("timm:"):
+        return TaggingNetwork(config)
+    with without_numbers():
+        return TaggingNetwork(config)
 
 
 def _find_vocabulary(path: Path, network: TaggerConfig) -> Path | None:

@@ -29,7 +29,8 @@ Paths = Annotated[
     list[str], typer.Argument(metavar="PATH...", help="Images, folders, quoted globs, URLs.")
 ]
 Model = Annotated[
-    str, typer.Option("--model", help="A model directory or hub id of RAM or Tag2Text.")
+    str,
+    typer.Option("--model", help="nano; a model directory, checkpoint or hub id of one that can."),
 ]
 Tags = Annotated[
     str | None,
@@ -52,7 +53,7 @@ Seed = Annotated[int | None, typer.Option(help="Of --sample.", rich_help_panel=_
 
 def caption(
     paths: Paths,
-    model: Model,
+    model: Model = "nano",
     recursive: opt.Recursive = False,
     tags: Tags = None,
     mix: Mix = False,
@@ -67,13 +68,16 @@ def caption(
     dtype: opt.Dtype = "auto",
     batch_size: opt.BatchSize = 8,
 ) -> None:
-    """Describe photos in a sentence, with Tag2Text or RAM.
+    """Describe photos in a sentence.
+
+    nano's sentences are simple and often wrong, and --tags do not steer them; Tag2Text and RAM
+    are made for it.
 
     Examples:
 
-        anytag caption photo.jpg --model tag2text
+        anytag caption photo.jpg
 
-        anytag caption photos -r --model tag2text --format jsonl > captions.jsonl
+        anytag caption photos -r --format jsonl > captions.jsonl
 
         anytag caption photo.jpg --model tag2text --tags "dog,frisbee" --mix
     """

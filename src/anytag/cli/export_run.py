@@ -20,7 +20,7 @@ from anytag.evaluation.metrics import mean_average_precision
 from anytag.evaluation.score_store import ScoreStore
 from anytag.files import display_path
 from anytag.inference.export import ExportOptions, export_model, write_card
-from anytag.inference.exported import ExportCard
+from anytag.inference.export_card import ExportCard
 from anytag.inference.tagger import Tagger
 
 
@@ -76,6 +76,8 @@ def run(options: ExportRun) -> None:
         write_card(options.output, card)
     if not options.quiet:
         typer.echo("\n".join(report(card, options.output)), err=True)
+        if tagger.writes_captions:
+            typer.echo(f"{tagger.model_name} writes captions, its export does not", err=True)
     typer.echo(display_path(options.output))
 
 

@@ -52,6 +52,7 @@ def info(
         "model": tagger.model_name,
         "tags": f"{len(tagger.labels):,}{_OWN_TAGS[tagger.own_tags]}",
         "languages": ", ".join(["en", *languages]),
+        "captions": "yes" if tagger.writes_captions else "no",
         "image size": f"{tagger.image_size} x {tagger.image_size} pixels",
         "device": f"{tagger.device}, {str(tagger.dtype).removeprefix('torch.')}",
         "anytag": anytag.__version__,

@@ -207,7 +207,7 @@ Caption = Annotated[
     bool,
     typer.Option(
         "--caption",
-        help="Write a sentence too, with Tag2Text or RAM; jsonl, json and parquet have it.",
+        help="Write a sentence too; jsonl, json and parquet have it.",
         rich_help_panel=_OUTPUT,
     ),
 ]

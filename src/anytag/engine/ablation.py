@@ -105,7 +105,7 @@ class AblationConfig:
     finetune: FinetuneConfig = field(default_factory=FinetuneConfig)
     #: of the engine: "auto", "float32", "bfloat16" or "float16"
     engine_dtype: str = "auto"
-    generate: GenerateConfig = field(default_factory=GenerateConfig)
+    generate: GenerateConfig = field(default_factory=lambda: GenerateConfig(captions=None))
     ground: GroundConfig = field(default_factory=GroundConfig)
     clean: CleanConfig = field(default_factory=CleanConfig)
 

@@ -21,7 +21,6 @@ from anytag.data.records import Record
 from anytag.engine.config import GenerateConfig
 from anytag.engine.pictures import Pictures, content
 from anytag.engine.records import Generated
-from anytag.errors import ModelError
 from anytag.inference.image_captions import ImageCaptioner, caption_stream
 from anytag.inference.results import ItemError, Tag
 from anytag.inference.selection import TagSelector
@@ -149,14 +148,8 @@ def asked_tagger(tagger: Tagger, vocabulary: str, data_tags: Sequence[str]) -> T
 
 
 def _captioner(tagger: Tagger, config: GenerateConfig) -> ImageCaptioner | None:
-    if config.captions is False:
-        return None
-    try:
-        return tagger.captioner(threshold=config.threshold, seed=0)
-    except ModelError:
-        if config.captions:
-            raise
-        return None
+    wanted = tagger.writes_captions if config.captions is None else config.captions
+    return tagger.captioner(threshold=config.threshold, seed=0) if wanted else None
 
 
 def _round(value: float) -> float:

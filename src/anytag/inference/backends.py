@@ -81,6 +81,10 @@ class Backend(Protocol):
         """Makes rows of tags that are not the model's own."""
 
     @property
+    def writes_captions(self) -> bool:
+        """Whether this model does."""
+
+    @property
     def caption_writer(self) -> object:
         """Writes captions.
 

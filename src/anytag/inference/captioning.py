@@ -32,7 +32,7 @@ class CaptionWriter:
     """Writes captions with a network that has a captioner.
 
     Args:
-        network: RAM, Tag2Text or another with a captioner, in evaluation mode
+        network: nano, RAM, Tag2Text or another with a captioner, in evaluation mode
         wordpiece: the vocabulary the captioner was trained with
 
     Raises:
@@ -41,7 +41,7 @@ class CaptionWriter:
 
     def __init__(self, network: TaggingNetwork | ReleasedNetwork, wordpiece: WordPiece) -> None:
         if network.captioner is None:
-            raise ModelError("this model has no captioner; use RAM or Tag2Text")
+            raise ModelError("this model has no captioner; use nano, RAM or Tag2Text")
         size = network.captioner.config.vocab_size
         if wordpiece.size != size:
             raise ModelError(

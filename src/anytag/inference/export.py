@@ -23,6 +23,8 @@ from torch import Tensor
 from anytag.config import to_plain
 from anytag.errors import MissingExtraError, ModelError, OutputError, UsageError
 from anytag.files import atomic_write
+from anytag.inference.description_arrays import Grouped
+from anytag.inference.export_card import CARD, SUFFIXES, ExportCard, Parity
 from anytag.inference.export_graph import (
     DATA_SUFFIX,
     image_graph,
@@ -32,10 +34,9 @@ from anytag.inference.export_graph import (
 )
 from anytag.inference.export_int8 import quantize
 from anytag.inference.export_parity import made_pictures, measure_parity
-from anytag.inference.exported import CARD, SUFFIXES, ExportCard, Parity
 from anytag.inference.open_model import TEXT_ENCODER, OpenModel
 from anytag.inference.scorer import Scorer
-from anytag.inference.vocabulary import Grouped, Rows
+from anytag.inference.vocabulary import Rows
 from anytag.models.decoder import LabelState
 from anytag.models.released import GroupwiseState, RamPlus, Tag2Text
 
@@ -235,7 +236,7 @@ def _make_card(model: OpenModel, options: ExportOptions, text_encoder: str | Non
 
 
 def family_of(model: OpenModel) -> str:
-    """One of `anytag.inference.exported.FAMILIES`."""
+    """One of `anytag.inference.export_card.FAMILIES`."""
     return str(getattr(model.card.network, "family", "plain"))
 
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from anytag.inference.exported import Parity, sigmoid
+from anytag.inference.export_card import Parity
+from anytag.inference.exported import sigmoid
 from anytag.inference.scorer import Scorer
 
 #: images that are compared at a time

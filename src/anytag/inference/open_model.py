@@ -133,6 +133,11 @@ class OpenModel:
         """D."""
         return self.network.encoder.token_width
 
+    @property
+    def writes_captions(self) -> bool:
+        """Whether there is a captioner, and its vocabulary."""
+        return self.network.captioner is not None and self.wordpiece is not None
+
     @cached_property
     def caption_writer(self) -> CaptionWriter:
         """Writes captions.
@@ -142,8 +147,9 @@ class OpenModel:
         """
         if getattr(self.network, "captioner", None) is None:
             raise ModelError(
-                f"{self.card.name} writes no captions: RAM and Tag2Text do, unless they were "
-                "converted with --no-captioner, and models that were trained to"
+                f"{self.card.name} writes no captions: nano, RAM and Tag2Text do, unless they were "
+                "converted with --no-captioner or trained further without loss.captioning, and "
+                "models that were trained to"
             )
         if self.wordpiece is None:
             raise ModelError(

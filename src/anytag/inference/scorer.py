@@ -117,6 +117,11 @@ class Scorer:
         return "none"
 
     @property
+    def writes_captions(self) -> bool:
+        """Whether the model has a captioner, so that `Tagger.caption` works."""
+        return self._model.writes_captions
+
+    @property
     def model(self) -> Backend:
         """All but the tags."""
         return self._model

@@ -133,7 +133,7 @@ class Tagger(Scorer):
         threshold: Threshold = None,
         **options: Any,
     ) -> str | list[str]:
-        """Describe one image, or a list of them, in a sentence (Tag2Text and RAM).
+        """Describe one image, or a list of them, in a sentence (nano, Tag2Text and RAM).
 
         Args:
             images: as in ``__call__``

@@ -54,7 +54,7 @@ class ServedModel:
     ) -> None:
         self.name = name
         self.tagger = tagger
-        self.captions = _writes_captions(tagger)
+        self.captions = tagger.writes_captions
         self.explains = hasattr(tagger.model, "network")
         self._decoders = decoders
         self._limits = ImageLimits(max_bytes=config.max_image_bytes, max_pixels=config.max_pixels)
@@ -206,11 +206,3 @@ class Models:
 def _observe(name: str, metrics: Metrics, pace: Pace, size: int, seconds: float) -> None:
     metrics.note_batch(name, size, seconds)
     pace.note(size, seconds)
-
-
-def _writes_captions(tagger: Tagger) -> bool:
-    try:
-        tagger.captioner()
-    except ModelError:
-        return False
-    return True

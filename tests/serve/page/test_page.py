@@ -39,7 +39,7 @@ def test_a_dropped_photo_gets_the_tags_of_the_model(
     page.click(".card-open")
     page.wait("document.querySelector('#detail').open")
     assert tags(page, "#detail-tags") == expected
-    assert page.text("#detail-facts") == "451 × 300 · nano-v1"
+    assert page.text("#detail-facts") == "451 × 300 · nano-v1.1"
 
 
 def test_own_tags_are_asked_and_shown_beside_the_others(

@@ -68,8 +68,9 @@ def test_models_are_chosen_and_write_captions(
     server: str,
     photos: Photos,
     released_models: dict[str, Path],
+    silent_nano: Path,
 ) -> None:
-    models = ("--model", "nano", "--model", f"small={released_models['tag2text']}")
+    models = ("--model", f"nano={silent_nano}", "--model", f"small={released_models['tag2text']}")
     with serving(*models) as several:
         page = open_page(several, expected=("422",))
         page.wait("document.querySelector('#model').value")
