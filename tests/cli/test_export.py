@@ -15,13 +15,13 @@ from anytag import Tagger
 from anytag.checkpoints.find import read_card
 from anytag.cli.export_run import report
 from anytag.errors import ModelError
-from anytag.inference.export_card import Parity
+from anytag.inference.export_card import CARD, ExportCard, Parity
 
 # OpenVINO and ONNX Runtime beside torch in one long process: kept out of the default run
 pytestmark = pytest.mark.slow
 
 OPTIONS = """
-    --data --images --int8 --num-photos --output --overwrite --photos --quiet --to
+    --data --images --int8 --max-changed --num-photos --output --overwrite --photos --quiet --to
 """
 
 
@@ -60,7 +60,7 @@ def test_export_compare_and_tag(cli: Any, seeing_model: Path, tmp_path: Path) ->
     assert lines[0].startswith("not used: photos/broken.jpg")
     assert lines[1].startswith("tiny-1 for onnx: 5 tags, 64 x 64 pixels, ")
     assert lines[2].startswith("compared with torch on 6 photos: logits differ by up to ")
-    card = read_card(tmp_path / "out")
+    card = read_card(tmp_path / "out" / CARD, ExportCard)
     assert card.parity is not None
     assert lines[3] == f"0 of {card.parity.num_given} tags changed, on 0 of 6 photos"
     assert card.parity.map_torch == pytest.approx(card.parity.map_exported, abs=1e-6)
@@ -116,8 +116,6 @@ def test_torch_is_needed_here(cli: Any, monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_report_has_the_change_of_map(tmp_path: Path) -> None:
-    from anytag.inference.export_card import ExportCard
-
     parity = Parity(
         images="photos",
         num_images=1000,
