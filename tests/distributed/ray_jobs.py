@@ -10,6 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from PIL import Image
+
 SHARD_SIZE = 4
 #: everything is slow where other programs run
 PATIENCE = 1200
@@ -71,6 +74,15 @@ def processes(mark: str, name: str) -> list[int]:
         except OSError:  # has ended
             continue
     return found
+
+
+def write_photos(folder: Path, number: int) -> None:
+    """Pictures of noise in a new folder."""
+    folder.mkdir()
+    random = np.random.default_rng(0)
+    for place in range(number):
+        pixels = random.integers(0, 256, (50, 60, 3), np.uint8)
+        Image.fromarray(pixels).save(folder / f"{place:03}.png")
 
 
 def wait_for(condition: Callable[[], Any], what: str) -> Any:

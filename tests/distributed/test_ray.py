@@ -16,12 +16,10 @@ from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
 
 from .conftest import counted
-from .ray_jobs import PATIENCE, SHARD_SIZE, Job, wait_for
+from .ray_jobs import PATIENCE, SHARD_SIZE, Job, wait_for, write_photos
 
 pytestmark = [
     pytest.mark.slow,
@@ -36,11 +34,7 @@ NUM_PHOTOS = 48
 def photos(tmp_path: Path) -> Path:
     """Some of them broken."""
     folder = tmp_path / "photos"
-    folder.mkdir()
-    random = np.random.default_rng(0)
-    for number in range(NUM_PHOTOS):
-        pixels = random.integers(0, 256, (50, 60, 3), np.uint8)
-        Image.fromarray(pixels).save(folder / f"{number:03}.png")
+    write_photos(folder, NUM_PHOTOS)
     (folder / "011.png").write_bytes(b"broken")
     return folder
 

@@ -11,12 +11,10 @@ from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
 
 from .ray_cluster import SLOW
-from .ray_jobs import PATIENCE, SHARD_SIZE, Job, wait_for
+from .ray_jobs import PATIENCE, SHARD_SIZE, Job, wait_for, write_photos
 from .test_ray import done, same_as_one_process
 
 pytestmark = [
@@ -31,11 +29,7 @@ NUM_PHOTOS = 200
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
     folder = tmp_path / "photos"
-    folder.mkdir()
-    random = np.random.default_rng(0)
-    for number in range(NUM_PHOTOS):
-        pixels = random.integers(0, 256, (50, 60, 3), np.uint8)
-        Image.fromarray(pixels).save(folder / f"{number:03}.png")
+    write_photos(folder, NUM_PHOTOS)
     return folder
 
 

@@ -36,7 +36,6 @@ from anytag.evaluation.metrics import mean_average_precision
 from anytag.inference.static_text import StaticTextEncoder
 from anytag.labels.labelset import read_tag_list
 from anytag.models.config import TaggerConfig, nano
-from anytag.models.decoder import LabelState
 from anytag.models.tagging import TaggingNetwork
 from anytag.training.blocks import in_chunks
 from anytag.training.config import OptimConfig
@@ -593,12 +592,7 @@ def answer(network: TaggingNetwork, features: Tensor, texts: Tensor, question: Q
         texts: of all tags [T, E]
         question: which tags of each photo
     """
-    labels = network.prepare(texts)
-    asked = LabelState(
-        labels.queries[0][question.tags],
-        labels.projected[0][question.tags],
-        None if labels.match is None else labels.match[0][question.tags],
-    )
+    asked = network.prepare(texts).take_each(torch.from_numpy(question.tags))
     return network.decoder(asked, network.encoder.project(features))
 
 

@@ -18,6 +18,7 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from anytag.models.config import DecoderConfig
 from anytag.models.layers import CrossAttention, DecoderLayer, Folded
@@ -44,6 +45,12 @@ class LabelState:
         """Those of some tags, in this order."""
         match = None if self.match is None else self.match[:, tags]
         return LabelState(self.queries[:, tags], self.projected[:, tags], match)
+
+    def take_each(self, ids: Tensor) -> LabelState:
+        """Those of tags [B, K] of each image's own; only where queries are the same for all."""
+        match = None if self.match is None else F.embedding(ids, self.match[0])
+        queries, projected = (F.embedding(ids, one[0]) for one in (self.queries, self.projected))
+        return LabelState(queries, projected, match)
 
 
 def match_logits(match: Tensor, tokens: Tensor) -> Tensor:

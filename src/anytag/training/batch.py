@@ -5,6 +5,7 @@ Shapes: B images, S side in pixels, T tags, L caption tokens, M tag text tokens.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from itertools import pairwise
 
@@ -54,44 +55,28 @@ class Batch:
         bounds = [len(self) * i // count for i in range(count + 1)]
         return [self._slice(slice(a, b)) for a, b in pairwise(bounds) if b > a]
 
-    def _slice(self, part: slice) -> Batch:
-        texts = self.texts
-        if texts is not None:
-            texts = Texts(**{f.name: getattr(texts, f.name)[part] for f in fields(texts)})
-        return Batch(
-            images=None if self.images is None else self.images[part],
-            features=None if self.features is None else self.features[part],
-            targets=self.targets[part],
-            weights=None if self.weights is None else self.weights[part],
-            texts=texts,
-            captions=self.captions[part],
-            positions=self.positions[part],
-        )
-
     def to(self, device: torch.device) -> Batch:
         """The same batch on another device."""
-        texts = self.texts
-        if texts is not None:
-            texts = Texts(**{f.name: getattr(texts, f.name).to(device) for f in fields(texts)})
-        return replace(
-            self,
-            images=None if self.images is None else self.images.to(device, non_blocking=True),
-            features=None if self.features is None else self.features.to(device, non_blocking=True),
-            targets=self.targets.to(device, non_blocking=True),
-            weights=None if self.weights is None else self.weights.to(device, non_blocking=True),
-            texts=texts,
-        )
+        return self._each(lambda one: one.to(device, non_blocking=True))
 
     def pin_memory(self) -> Batch:
         """The same batch in memory from which a GPU copies fast; called by the data loader."""
+        return self._each(Tensor.pin_memory)
+
+    def _slice(self, part: slice) -> Batch:
+        cut = self._each(lambda one: one[part])
+        return replace(cut, captions=self.captions[part], positions=self.positions[part])
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> Batch:
+        """With every tensor changed but the positions, which stay on the CPU."""
         texts = self.texts
         if texts is not None:
-            texts = Texts(**{f.name: getattr(texts, f.name).pin_memory() for f in fields(texts)})
+            texts = Texts(**{f.name: change(getattr(texts, f.name)) for f in fields(texts)})
         return replace(
             self,
-            images=None if self.images is None else self.images.pin_memory(),
-            features=None if self.features is None else self.features.pin_memory(),
-            targets=self.targets.pin_memory(),
-            weights=None if self.weights is None else self.weights.pin_memory(),
+            images=None if self.images is None else change(self.images),
+            features=None if self.features is None else change(self.features),
+            targets=change(self.targets),
+            weights=None if self.weights is None else change(self.weights),
             texts=texts,
         )

@@ -28,7 +28,6 @@ from anytag.data.transforms import Normalization, normalize
 from anytag.errors import ConfigError, LabelError
 from anytag.inference.vocabulary import Rows, TextEncoder
 from anytag.models.captioner import Captioner
-from anytag.models.decoder import LabelState
 from anytag.models.released import Ram, RamPlus, ReleasedNetwork, Tag2Text, read_tags
 from anytag.models.reweight import Descriptions
 from anytag.models.tagging import TaggingNetwork
@@ -255,12 +254,7 @@ class Objective(nn.Module):
         """Logits [B, K] of tags [B, K] of each image's own."""
         network = cast("TaggingNetwork | Ram", self.network)
         state = network.prepare(cast(Tensor, rows))
-        chosen = LabelState(
-            nn.functional.embedding(ids, state.queries[0]),
-            nn.functional.embedding(ids, state.projected[0]),
-            None if state.match is None else nn.functional.embedding(ids, state.match[0]),
-        )
-        logits: Tensor = network.decoder(chosen, tokens)
+        logits: Tensor = network.decoder(state.take_each(ids), tokens)
         return logits
 
     @property
